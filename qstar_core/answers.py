@@ -1,0 +1,64 @@
+"""Final answers: what a text commits to, and when two answers are the same. Numbers compare as numbers, everything else
+as words without case.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+
+_MARK = re.compile(r"####\s*([^\n]+)")
+_ANSWER = re.compile(r"\banswer\b(?:\s+is\b)?\s*[:=]?\s*([^\n]+)", re.IGNORECASE)
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_WRAPPING = " \t$*`'\".,;:!?"
+
+
+def final_answer(text: str) -> str | None:
+    """The last `\\boxed{…}`, else what follows the last `####`, else the last "answer", else the last number."""
+    boxed = last_boxed(text)
+    if boxed is not None:
+        return boxed
+    for pattern in (_MARK, _ANSWER):
+        found = pattern.findall(text)
+        if found:
+            return str(found[-1]).strip()
+    numbers = _NUMBER.findall(text)
+    return numbers[-1] if numbers else None
+
+
+def same_answer(given: str, gold: str) -> bool:
+    if _words(given) == _words(gold):
+        return True
+    wanted = _number(gold)
+    return wanted is not None and _stated_number(given) == wanted
+
+
+def last_boxed(text: str) -> str | None:
+    """What stands in the last `\\boxed{…}`, braces balanced."""
+    start = text.rfind("\\boxed{")
+    if start < 0:
+        return None
+    depth = 0
+    for end in range(start + 6, len(text)):
+        depth += (text[end] == "{") - (text[end] == "}")
+        if depth == 0:
+            return text[start + 7 : end].strip()
+    return None
+
+
+def _words(text: str) -> list[str]:
+    return text.strip(_WRAPPING).casefold().split()
+
+
+def _stated_number(text: str) -> Decimal | None:
+    """The number that a phrase such as `5 + 3 = 8 apples` states: the one after the last `=`, else its only one."""
+    numbers = _NUMBER.findall(text.rpartition("=")[2])
+    return _number(numbers[0]) if len(set(numbers)) == 1 else None
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        value = Decimal(text.strip(_WRAPPING).replace(",", ""))
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() else None

@@ -1,0 +1,164 @@
+"""Frozen settings, and the only home of defaults. Unknown keys are refused; every field says what it is for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from qstar_core.records import JsonObject
+
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class S3Settings(Section):
+    """How to reach an S3 service. Credentials come from the usual AWS places, never from here."""
+
+    endpoint_url: str | None = Field(None, description="Address of an S3-compatible service; empty means AWS")
+    region: str | None = Field(None, description="Region of the bucket")
+    addressing_style: Literal["auto", "path", "virtual"] = Field("auto", description="How addresses name the bucket")
+    sse: Literal["AES256", "aws:kms"] | None = Field(None, description="Server-side encryption of every write")
+    profile: str | None = Field(None, description="Named profile of the AWS credentials file")
+    max_concurrency: int = Field(4, ge=1, le=64, description="Parts of one large file sent at the same time")
+
+
+class StoreSettings(Section):
+    uri: str = Field("", description="Directory, or s3://bucket/prefix; empty means the project's own .qstar/store")
+    s3: S3Settings = S3Settings()
+
+
+class SourceSettings(Section):
+    path: str = Field("builtin:problems", description="File (jsonl, json, csv, parquet), hub id, or builtin:problems")
+    adapter: str = Field("auto", description="How rows become prompts: auto, question_answer, gsm8k, math, messages")
+    prompt_field: str | None = Field(None, description="Column with the question, where the adapter's own does not fit")
+    answer_field: str | None = Field(None, description="Column with the gold answer")
+    solution_field: str | None = Field(None, description="Column with a worked solution")
+    kind: str | None = Field(None, description="Kind of problem to record, where rows do not say it")
+    split: str = Field("train", description="Split of a hub dataset")
+    start: int = Field(0, ge=0, description="Rows to skip at the beginning")
+    limit: int | None = Field(None, ge=1, description="Rows to read at most")
+    seed: int = Field(0, description="Seed of builtin:problems")
+
+
+class StudentSettings(Section):
+    model: str = Field("builtin:tiny-student", description="Folder, hub id, builtin:NAME, or `latest` (promoted)")
+    revision: str | None = Field(None, description="Revision of a hub id")
+    line: Name = Field("default", description="Whose promotions `latest` follows")
+    initial: str | None = Field(None, description="Model that `latest` means before the first promotion")
+
+
+class TeacherSettings(Section):
+    model: str = Field("builtin:tiny-teacher", description="Folder, hub id, or builtin:NAME")
+    revision: str | None = Field(None, description="Revision of a hub id")
+
+
+class PromptSettings(Section):
+    """Jinja templates of the last user message. They see: question, answer, solution, kind, meta."""
+
+    student: str = Field("{{ question }}", description="What the student reads; must not contain the answer")
+    teacher: str = Field("{{ question }}{% if meta.reference %} ref {{ meta.reference }} steps{% endif %}",
+                         description="What the teacher reads")
+    student_system: str | None = Field(None, description="System prompt of the student")
+    teacher_system: str | None = Field(None, description="System prompt of the teacher")
+
+
+class AlphaSettings(Section):
+    method: str = Field("kl_symmetry", description="fixed, entropy, confidence, kl_symmetry")
+    fixed: Unit = Field(0.5, description="The teacher's weight where method is fixed")
+    min: Unit = Field(0.0, description="Lower bound of α; what it clamps is counted")
+    max: Unit = Field(1.0, description="Upper bound of α")
+    tolerance: float = Field(1e-5, gt=0, le=1e-2, description="Largest |KL(q‖θ) − KL(q‖t)| that counts as solved")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> AlphaSettings:
+        if self.min > self.max:
+            raise ValueError(f"alpha.min ({self.min}) is above alpha.max ({self.max})")
+        return self
+
+
+class SamplingSettings(Section):
+    temperature: float = Field(1.0, gt=0, le=10, description="Divides both models' logits before α is solved")
+    max_tokens: int = Field(64, ge=1, description="Longest completion in tokens")
+    draws: int = Field(2, ge=1, description="Samples per prompt and round")
+    seed: int = Field(0, description="Seed of every random number")
+
+
+class EngineSettings(Section):
+    kind: Literal["transformers"] = Field("transformers", description="Which engine samples")
+    batch_size: int = Field(32, ge=1, description="Samples in flight")
+    context: int | None = Field(None, ge=8, description="Longest prompt plus completion; empty: the models' own")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: float32 on CPU, else bfloat16")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N, mps")
+    deterministic: bool = Field(True, description="Fixed shapes: a sample is the same bits whatever runs beside it")
+    diagnostics: bool = Field(True, description="Record α, KL, ESS and log-probabilities of every token")
+    threads: int | None = Field(None, ge=1, description="CPU threads of the models; empty leaves the library's choice")
+
+
+class RoundSettings(Section):
+    prompts: int = Field(128, ge=1, description="Prompts per round")
+    shard_size: int = Field(64, ge=1, description="Samples per shard")
+    checkpoint_every: int = Field(16, ge=1, description="Finished samples per row checkpoint inside a shard")
+
+
+class FilterStep(Section):
+    name: str = Field(description="Name of the filter")
+    options: JsonObject = Field(default_factory=dict, description="Its options")
+
+
+class Range(Section):
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low}) is above high ({self.high})")
+        return self
+
+
+class GateSettings(Section):
+    min_rows: int = Field(1, ge=0, description="Fewest kept rows")
+    min_keep_rate: Unit = Field(0.3, description="Smallest share of samples kept by the filters")
+    max_failed_share: Unit = Field(0.01, description="Largest share of samples that ended in an error")
+    ess_ratio: Range = Field(Range(low=0.8, high=1.2), description="Mean ESS_θ/ESS_t over all tokens")
+    divergent_ess_ratio: Range = Field(Range(low=0.5, high=2.0), description="The same where models differ; warns")
+    alpha: Range = Field(Range(low=0.2, high=0.8), description="Mean α")
+    max_kl_difference: float = Field(0.05, gt=0, description="Largest mean |KL(q‖θ) − KL(q‖t)| for kl_symmetry")
+    guard_alpha: Range = Field(Range(low=0.1, high=0.9), description="Mean α outside of this warns")
+    guard_ess_ratio: Range = Field(Range(low=0.5, high=2.0), description="Mean ESS ratio outside of this warns")
+    warn_only: tuple[str, ...] = Field((), description="Checks that warn instead of refusing the version")
+
+
+class OutputSettings(Section):
+    traces: bool = Field(True, description="Keep token, log π_θ, log π_t, log q and α of every token as Parquet")
+    report_samples: int = Field(24, ge=0, le=2000, description="Samples shown token by token in the report")
+
+
+DEFAULT_FILTERS = (
+    FilterStep(name="finish"),
+    FilterStep(name="length"),
+    FilterStep(name="answer"),
+    FilterStep(name="duplicate"),
+)
+
+
+class Settings(Section):
+    dataset: Name = Field("demo", description="Name of the dataset that the rounds build")
+    source: SourceSettings = SourceSettings()
+    student: StudentSettings = StudentSettings()
+    teacher: TeacherSettings = TeacherSettings()
+    prompts: PromptSettings = PromptSettings()
+    alpha: AlphaSettings = AlphaSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    engine: EngineSettings = EngineSettings()
+    round: RoundSettings = RoundSettings()
+    filters: tuple[FilterStep, ...] = Field(DEFAULT_FILTERS, description="Filters, in order")
+    gate: GateSettings = GateSettings()
+    output: OutputSettings = OutputSettings()
+    store: StoreSettings = StoreSettings()

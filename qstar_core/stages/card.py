@@ -1,0 +1,77 @@
+"""The dataset card: a YAML head that makes `load_dataset(folder)` find the files, then what a reader must know."""
+
+from __future__ import annotations
+
+import yaml
+
+from qstar_core.records import FunnelStep, GateReport
+from qstar_core.stages.plan import Plan
+from qstar_core.stages.refine import Staged
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def dataset_card(plan: Plan, found: Staged, gate: GateReport) -> str:
+    alpha, sampling = plan.settings["alpha"], plan.settings["sampling"]
+    head = {
+        "pretty_name": f"{plan.dataset} {plan.version}",
+        "task_categories": ["text-generation"],
+        "tags": ["synthetic", "distillation", "qstar"],
+        "size_categories": [next((name for limit, name in _SIZES if found.kept < limit), "n>1M")],
+        "configs": [
+            {"config_name": "default", "default": True, "data_files": _train("data/data.parquet")},
+            {"config_name": "diagnostics", "data_files": _train("diagnostics/diagnostics.parquet")},
+        ],
+    }
+    models = "\n".join(f"- {role}: `{_inline(ref.name)}`, SHA-256 `{ref.sha256}`" for role, ref in plan.models.items())
+    return f"""---
+{yaml.safe_dump(head, sort_keys=False, allow_unicode=True).strip()}
+---
+# {plan.dataset} {plan.version}
+
+{found.kept} samples drawn from q* ∝ π_θ^(1−α) · π_t^α, the optimal mixture of a student π_θ and a teacher π_t, kept of
+{found.samples} by the filters below. Gate: **{gate.verdict.value}**. `report.html` tells the samples token by token.
+
+## Models
+{models}
+
+## Sampling
+- α method `{alpha["method"]}` with α in [{alpha["min"]}, {alpha["max"]}]; temperature {sampling["temperature"]};
+  at most {sampling["max_tokens"]} tokens; {sampling["draws"]} draws a prompt; seed {sampling["seed"]}
+- source `{_inline(plan.settings["source"]["path"])}`, round `{plan.round}`
+- student's prompt template:
+
+{_block(plan.settings["prompts"]["student"])}
+
+- teacher's prompt template (what it renders to is in none of the files here):
+
+{_block(plan.settings["prompts"]["teacher"])}
+
+## Funnel
+{_funnel(found.funnel)}
+"""
+
+
+def _train(path: str) -> list[dict[str, str]]:
+    return [{"split": "train", "path": path}]
+
+
+def _funnel(steps: tuple[FunnelStep, ...]) -> str:
+    lines = ["| stage | entered | kept | dropped |", "|---|---|---|---|"]
+    for step in steps:
+        dropped = "; ".join(f"{_cell(reason)}: {count}" for reason, count in step.dropped.items()) or "–"
+        lines.append(f"| {step.stage} | {step.entered} | {step.kept} | {dropped} |")
+    return "\n".join(lines)
+
+
+def _inline(text: str) -> str:
+    return text.replace("`", "'").replace("\n", " ")
+
+
+def _cell(text: str) -> str:
+    return _inline(text).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _block(text: str) -> str:
+    """As an indented block, which no content can end early."""
+    return "\n".join(f"      {line}" for line in text.splitlines() or [""])

@@ -1,0 +1,28 @@
+"""The engine that the settings name, loaded once a process and kept for the next shard."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from qstar_core.config import Settings
+from qstar_core.engine.decode import LockstepEngine
+from qstar_core.engine.hf import ChatTokenizer, load_model
+from qstar_core.engine.protocol import Engine
+from qstar_core.records import ModelRef
+
+
+def engine_for(settings: Settings, models: dict[str, ModelRef], context: int) -> Engine:
+    wanted = Settings(alpha=settings.alpha, sampling=settings.sampling, engine=settings.engine)
+    return _loaded(wanted.model_dump_json(), models["student"].model_dump_json(), models["teacher"].model_dump_json(),
+                   context)
+
+
+@lru_cache(maxsize=1)
+def _loaded(settings_json: str, student_json: str, teacher_json: str, context: int) -> Engine:
+    settings = Settings.model_validate_json(settings_json)
+    student_ref, teacher_ref = ModelRef.model_validate_json(student_json), ModelRef.model_validate_json(teacher_json)
+    student = load_model(student_ref, settings.engine)
+    teacher = student if student_ref.sha256 == teacher_ref.sha256 else load_model(teacher_ref, settings.engine)
+    tokenizer = ChatTokenizer(student_ref.name, Path(student_ref.path))
+    return LockstepEngine(student, teacher, tokenizer, context, settings.alpha, settings.sampling, settings.engine)

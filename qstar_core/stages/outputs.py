@@ -1,0 +1,117 @@
+"""The rows of a version's files: what columns they have, and how a judged sample fills them. Nothing of the teacher's
+prompt enters the data.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qstar_core.engine.protocol import Finished
+from qstar_core.records import JsonObject, MixSummary, RowReject, Verdict
+from qstar_core.stages.plan import Plan, PlannedPrompt
+
+_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+DATA = pa.schema([
+    ("messages", _MESSAGES), ("sample_idx", pa.int64()), ("sample_id", pa.string()), ("prompt_id", pa.string()),
+    ("draw", pa.int32()), ("kind", pa.string()), ("source", pa.string()), ("answer", pa.string()),
+    ("finish_reason", pa.string()), ("tokens", pa.int32()), ("alpha_method", pa.string()),
+    ("temperature", pa.float64()), ("seed", pa.int64()), ("student_sha256", pa.string()),
+    ("teacher_sha256", pa.string()), ("round", pa.string()), ("version", pa.string()), ("run_id", pa.string()),
+])
+_SUMMARY_TYPES = {name: pa.int32() if field.annotation is int else pa.float64()
+                  for name, field in MixSummary.model_fields.items()}
+DIAGNOSTICS = pa.schema([
+    ("sample_idx", pa.int64()), ("sample_id", pa.string()), ("prompt_id", pa.string()), ("draw", pa.int32()),
+    ("outcome", pa.string()), ("stage", pa.string()), ("reason", pa.string()), *_SUMMARY_TYPES.items(),
+])
+_TRACE_COLUMNS = ("logp_theta", "logp_t", "logq", "alpha")
+TRACES = pa.schema([
+    ("sample_idx", pa.int64()), ("sample_id", pa.string()), ("token", pa.list_(pa.int32())),
+    *((name, pa.list_(pa.float32())) for name in _TRACE_COLUMNS),
+])
+
+
+def data_row(plan: Plan, planned: PlannedPrompt, sample_idx: int, finished: Finished) -> JsonObject:
+    sample, settings = finished.sample, plan.settings
+    turns = [message.model_dump(mode="json") for message in planned.pair.student_messages]
+    return {
+        "messages": [*turns, {"role": "assistant", "content": sample.completion}],
+        "sample_idx": sample_idx, "sample_id": sample.id, "prompt_id": sample.prompt_id, "draw": sample.draw,
+        "kind": planned.prompt.kind, "source": planned.prompt.source, "answer": planned.prompt.answer,
+        "finish_reason": sample.finish_reason.value, "tokens": len(sample.token_ids),
+        "alpha_method": settings["alpha"]["method"], "temperature": settings["sampling"]["temperature"],
+        "seed": sample.seed, "student_sha256": plan.models["student"].sha256,
+        "teacher_sha256": plan.models["teacher"].sha256, "round": plan.round, "version": plan.version,
+        "run_id": plan.run_id,
+    }
+
+
+def diagnostics_row(sample_idx: int, finished: Finished, verdict: Verdict) -> JsonObject:
+    sample = finished.sample
+    summary = sample.summary.model_dump() if sample.summary else dict.fromkeys(_SUMMARY_TYPES)
+    return {"sample_idx": sample_idx, "sample_id": sample.id, "prompt_id": sample.prompt_id, "draw": sample.draw,
+            "outcome": verdict.outcome.value, "stage": verdict.stage, "reason": verdict.reason, **summary}
+
+
+def trace_row(sample_idx: int, finished: Finished) -> JsonObject | None:
+    if finished.trace is None:
+        return None
+    return {"sample_idx": sample_idx, "sample_id": finished.sample.id, "token": finished.trace.token,
+            **{name: getattr(finished.trace, name) for name in _TRACE_COLUMNS}}
+
+
+def reject_row(sample_idx: int, planned: PlannedPrompt, finished: Finished, verdict: Verdict) -> JsonObject:
+    return {"stage": verdict.stage, "reason": verdict.reason, "outcome": verdict.outcome.value,
+            "sample_idx": sample_idx, "sample_id": verdict.sample_id, "prompt_id": verdict.prompt_id,
+            "draw": finished.sample.draw, "question": planned.prompt.question, "answer": planned.prompt.answer,
+            "completion": finished.sample.completion, "source": planned.prompt.source, "row": None}
+
+
+def reject_of_row(stage: str, reject: RowReject) -> JsonObject:
+    return {"stage": stage, "reason": reject.reason, "outcome": "dropped", "sample_idx": None, "sample_id": None,
+            "prompt_id": None, "draw": None, "question": reject.text, "answer": None, "completion": None,
+            "source": reject.source, "row": reject.row}
+
+
+class RowWriter:
+    """Rows into Parquet and, beside it, JSON lines; memory holds one group of rows at most."""
+
+    def __init__(self, parquet: Path | None, jsonl: Path | None, schema: pa.Schema | None, group: int = 1024) -> None:
+        self._parquet = pq.ParquetWriter(parquet, schema, compression="zstd") if parquet else None
+        self._lines = jsonl.open("w", encoding="utf-8", errors="surrogatepass") if jsonl else None
+        self._group = group
+        self._waiting: list[JsonObject] = []
+        self.rows = 0
+
+    def write(self, row: JsonObject) -> None:
+        self.rows += 1
+        if self._lines is not None:
+            self._lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        if self._parquet is not None:
+            self._waiting.append(row)
+            if len(self._waiting) >= self._group:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._parquet is not None and self._waiting:
+            schema = self._parquet.schema
+            columns: dict[str, list[Any]] = {n: [row[n] for row in self._waiting] for n in schema.names}
+            self._parquet.write_table(pa.table(columns, schema=schema))
+            self._waiting = []
+
+    def __enter__(self) -> RowWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if kind is None:
+            self._flush()
+        for file in (self._parquet, self._lines):
+            if file is not None:
+                file.close()

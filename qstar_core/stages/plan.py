@@ -1,0 +1,82 @@
+"""What a planned round is, as it lies in the store: written once, then only read."""
+
+from __future__ import annotations
+
+from qstar_core.records import FileRef, FunnelStep, JsonObject, ModelRef, Prompt, PromptPair, Record
+from qstar_core.store.objects import ObjectStore
+
+
+class Ingest(Record):
+    """Which rows of the source a round takes. `turn` counts how often the source has been read through before."""
+
+    round: str
+    source_hash: str
+    turn: int
+    start_row: int
+    end_row: int
+    exhausted: bool
+    prompts: FileRef
+    rejects: FileRef
+    funnel: FunnelStep
+
+
+class ShardPlan(Record):
+    index: int
+    first_sample: int
+    samples: int
+    jobs: FileRef
+
+
+class PlannedPrompt(Record):
+    """One line of a shard's jobs file: a prompt, its rendered pair, and the ids of its draws."""
+
+    prompt: Prompt
+    pair: PromptPair
+    first_sample: int
+    first_draw: int
+    sample_ids: tuple[str, ...]
+
+
+class Plan(Record):
+    key: str
+    dataset: str
+    round: str
+    version: str
+    sampling_hash: str
+    config_hash: str
+    settings: JsonObject
+    models: dict[str, ModelRef]
+    context: int
+    samples: int
+    shards: tuple[ShardPlan, ...]
+    rejects: tuple[FileRef, ...]
+    funnel: tuple[FunnelStep, ...]
+    run_id: str
+    created: str
+
+    def shard_key(self, index: int, sha256: str) -> str:
+        """Named by its content, so that two runs which finish the same shard never overwrite each other's file."""
+        return f"{self.key}/shards/{index:05d}-{sha256[:12]}.parquet"
+
+    def ledger_key(self, index: int) -> str:
+        return f"{self.key}/ledger/{index:05d}.json"
+
+    def parts_key(self, index: int) -> str:
+        return f"{self.key}/parts/{index:05d}/"
+
+    @property
+    def staged_key(self) -> str:
+        return f"datasets/{self.dataset}/staged/{self.version}"
+
+
+class LedgerEntry(Record):
+    """A shard is finished when this line, the file and its hash exist."""
+
+    shard: int
+    file: FileRef
+    tokens: int
+    seconds: float
+
+
+def load_plan(store: ObjectStore, key: str) -> Plan:
+    return Plan.model_validate_json(store.read(f"{key}/plan.json"))

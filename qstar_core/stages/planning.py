@@ -1,0 +1,110 @@
+"""The prompts of a round → its shards: every prompt rendered, every sample named, everything that decides the samples
+hashed. A plan that exists is returned as it is, so a rerun works on what was planned first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+from qstar_core.config import Settings
+from qstar_core.engine.hf import ChatTokenizer, check_same_vocabulary, shared_context
+from qstar_core.errors import ConflictError, DataError, RowError
+from qstar_core.filters.chain import FilterChain
+from qstar_core.mixture.alpha import AlphaOptions, method_of
+from qstar_core.prompts import PromptRenderer, sample_id
+from qstar_core.records import (
+    SCHEMA_VERSION,
+    FunnelStep,
+    ModelRef,
+    Prompt,
+    PromptPair,
+    RowReject,
+    content_hash,
+)
+from qstar_core.stages.lines import load_lines, store_lines
+from qstar_core.stages.plan import Ingest, Plan, PlannedPrompt, ShardPlan
+from qstar_core.stages.workspace import Workspace
+
+
+def check_settings(settings: Settings) -> None:
+    """What only the rooms themselves can judge, asked before anything runs."""
+    method_of(AlphaOptions(method=settings.alpha.method))
+    FilterChain(settings.filters)
+
+
+def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef], run_id: str) -> str:
+    """The key of the plan."""
+    check_settings(workspace.settings)
+    store, settings = workspace.store, workspace.settings
+    ingest = Ingest.model_validate_json(store.read(ingest_key))
+    student, teacher = (ChatTokenizer(models[role].name, Path(models[role].path)) for role in ("student", "teacher"))
+    check_same_vocabulary(student, teacher)
+    context = shared_context(settings.engine, Path(models["student"].path), Path(models["teacher"].path))
+    sampling_hash = _sampling_hash(settings, models)
+    plan_hash = content_hash([sampling_hash, ingest.prompts.sha256, ingest.turn, context, settings.sampling.draws,
+                              settings.sampling.max_tokens, settings.round.shard_size, settings.engine.diagnostics])
+    key = f"{workspace.round_key(ingest.round)}/{plan_hash[:12]}"
+    config_hash = content_hash([plan_hash, SCHEMA_VERSION, settings.output.model_dump(mode="json"),
+                                settings.gate.model_dump(mode="json"),
+                                [step.model_dump(mode="json") for step in settings.filters]])
+    version = f"{ingest.round}-{config_hash[:8]}"
+    plan_key = f"{key}/plans/{version}"
+    if store.head(f"{plan_key}/plan.json") is not None:
+        return plan_key
+    renderer = PromptRenderer(settings.prompts, student, teacher, context)
+    pairs, rejects = _render(renderer, load_lines(store, ingest.prompts, Prompt))
+    shards = _shards(workspace, key, sampling_hash, ingest.turn, pairs)
+    plan = Plan(
+        key=key, dataset=settings.dataset, round=ingest.round, version=version, sampling_hash=sampling_hash,
+        config_hash=config_hash, settings=settings.model_dump(mode="json"), models=models, context=context,
+        samples=sum(shard.samples for shard in shards), shards=shards,
+        rejects=(ingest.rejects, store_lines(store, f"{key}/rejects.jsonl", rejects)),
+        funnel=(ingest.funnel, FunnelStep(stage="render", entered=len(pairs) + len(rejects), kept=len(pairs),
+                                          dropped=dict(sorted(Counter(r.reason for r in rejects).items())))),
+        run_id=run_id, created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    with contextlib.suppress(ConflictError):  # another run planned the same at the same time; its plan stands
+        store.write(f"{plan_key}/plan.json", plan.model_dump_json().encode(), if_absent=True)
+    return plan_key
+
+
+def _sampling_hash(settings: Settings, models: dict[str, ModelRef]) -> str:
+    """Identifies finished samples. Engine, batch and dtype stand outside of it; max_tokens is part of the plan."""
+    return content_hash([{role: ref.sha256 for role, ref in models.items()}, settings.prompts.model_dump(mode="json"),
+                         settings.alpha.model_dump(mode="json"), settings.sampling.temperature, settings.sampling.seed])
+
+
+def _render(renderer: PromptRenderer, prompts: list[Prompt]) -> tuple[list[tuple[Prompt, PromptPair]], list[RowReject]]:
+    pairs: list[tuple[Prompt, PromptPair]] = []
+    rejects: list[RowReject] = []
+    for row, prompt in enumerate(prompts):
+        try:
+            pairs.append((prompt, renderer.render(prompt)))
+        except RowError as fault:
+            rejects.append(RowReject(source=prompt.source, row=row, reason=str(fault), text=prompt.question[:300]))
+    if not pairs:
+        raise DataError(f"none of {len(prompts)} prompts can be used ({rejects[0].reason})",
+                        "check prompts.student, prompts.teacher and engine.context")
+    return pairs, rejects
+
+
+def _shards(workspace: Workspace, key: str, sampling_hash: str, turn: int,
+            pairs: list[tuple[Prompt, PromptPair]]) -> tuple[ShardPlan, ...]:
+    """Whole prompts to a shard; every draw of a prompt in the same one."""
+    draws = workspace.settings.sampling.draws
+    size = max(1, workspace.settings.round.shard_size // draws)
+    shards: list[ShardPlan] = []
+    for index, start in enumerate(range(0, len(pairs), size)):
+        planned = [
+            PlannedPrompt(
+                prompt=prompt, pair=pair, first_sample=(start + offset) * draws, first_draw=turn * draws,
+                sample_ids=tuple(sample_id(sampling_hash, pair, turn * draws + draw) for draw in range(draws)),
+            )
+            for offset, (prompt, pair) in enumerate(pairs[start : start + size])
+        ]
+        jobs = store_lines(workspace.store, f"{key}/jobs/{index:05d}.jsonl", planned)
+        shards.append(ShardPlan(index=index, first_sample=start * draws, samples=len(planned) * draws, jobs=jobs))
+    return tuple(shards)

@@ -1,0 +1,100 @@
+"""A round that passed → an immutable version: files copied to their place, the manifest last, then `latest` moved.
+
+Every step can be repeated: a killed publisher is finished by the next run, and what is published never changes.
+"""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from qstar_core.errors import GateFailedError
+from qstar_core.records import DatasetVersion, FileRef, GateVerdict, Manifest
+from qstar_core.stages.card import dataset_card
+from qstar_core.stages.judging import gate_report
+from qstar_core.stages.plan import Plan
+from qstar_core.stages.refine import staged
+from qstar_core.stages.reporting import report_key, speed
+from qstar_core.stages.workspace import Workspace
+from qstar_core.store.integrity import store_bytes
+from qstar_core.store.versions import Versions
+
+_PACKAGES = ("qstar", "torch", "transformers", "prefect", "datasets", "numpy", "pyarrow")
+
+
+def published(workspace: Workspace, plan: Plan) -> DatasetVersion | None:
+    """The version that the plan ends in, where it was published before. Moves `latest` if that was still to do."""
+    versions = Versions(workspace.store, plan.dataset)
+    if not versions.exists(plan.version):
+        return None
+    versions.promote(plan.version)
+    return versions.reference(plan.version)
+
+
+def publish(workspace: Workspace, plan: Plan) -> DatasetVersion:
+    versions = Versions(workspace.store, plan.dataset)
+    gate = gate_report(workspace, plan)
+    if gate.verdict is GateVerdict.FAIL:
+        raise GateFailedError(refusal(workspace, plan), "see the report; `latest` did not move")
+    if not versions.exists(plan.version):
+        versions.add(_manifest(workspace, plan, versions))
+    versions.promote(plan.version)
+    for info in list(workspace.store.list(f"{plan.staged_key}/")):
+        workspace.store.delete(info.key)
+    return versions.reference(plan.version)
+
+
+def refusal(workspace: Workspace, plan: Plan) -> str:
+    """What the gate objected to, in one line."""
+    failed = gate_report(workspace, plan).failed()
+    told = "; ".join(f"{check.name} is {check.value:.4g}, allowed {_range(check.low, check.high)}"
+                     for check in failed if check.value is not None)
+    return f"the gate refused {plan.dataset} {plan.version}: {told}"
+
+
+def _manifest(workspace: Workspace, plan: Plan, versions: Versions) -> Manifest:
+    found, gate, store = staged(workspace, plan), gate_report(workspace, plan), workspace.store
+    target = versions.key(plan.version)
+    files = [_placed(workspace, plan, ref, target) for ref in found.files]
+    page = store.read(report_key(plan))
+    for name, data in (("report.html", page), ("README.md", dataset_card(plan, found, gate).encode())):
+        files.append(store_bytes(store, f"{target}/{name}", data))
+    latest = versions.latest()
+    return Manifest(
+        dataset=plan.dataset, version=plan.version, round=plan.round, sampling_hash=plan.sampling_hash,
+        config_hash=plan.config_hash, code_version=_installed("qstar"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"), run_id=plan.run_id, rows=found.kept,
+        files=tuple(sorted(files, key=lambda ref: ref.key)), funnel=found.funnel, gate=gate, models=plan.models,
+        templates={role: str(plan.settings["prompts"][role]) for role in ("student", "teacher")},
+        settings=plan.settings, speed=speed(found), provenance=_provenance(plan),
+        parents=(latest.version,) if latest else (),
+    )
+
+
+def _placed(workspace: Workspace, plan: Plan, ref: FileRef, target: str) -> FileRef:
+    """A staged file at its final key."""
+    key = f"{target}/{ref.key.removeprefix(plan.staged_key + '/')}"
+    workspace.store.copy(ref.key, key)
+    return ref.model_copy(update={"key": key})
+
+
+def _provenance(plan: Plan) -> dict[str, str]:
+    engine = plan.settings["engine"]
+    machine = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}
+    return {**{name: _installed(name) for name in _PACKAGES}, **machine,
+            **{name: str(engine[name]) for name in ("kind", "dtype", "device", "batch_size", "deterministic")}}
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None:
+        return f"at most {high:g}"
+    return f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
+

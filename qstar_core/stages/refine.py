@@ -1,0 +1,126 @@
+"""Finished shards → judged rows: every sample through the filters in the order of the plan, every outcome written.
+
+The files go under `staged/`; they are the same bytes whenever the same round is refined again, run id aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from qstar_core.engine.protocol import Finished
+from qstar_core.errors import NotFoundError
+from qstar_core.filters.base import Candidate
+from qstar_core.filters.chain import FilterChain
+from qstar_core.records import FileRef, FunnelStep, Outcome, Record, RowReject
+from qstar_core.stages.generate import ledger_entry
+from qstar_core.stages.lines import load_lines
+from qstar_core.stages.outputs import (
+    DATA,
+    DIAGNOSTICS,
+    TRACES,
+    RowWriter,
+    data_row,
+    diagnostics_row,
+    reject_of_row,
+    reject_row,
+    trace_row,
+)
+from qstar_core.stages.plan import Plan, PlannedPrompt
+from qstar_core.stages.shardfile import read_samples
+from qstar_core.stages.workspace import Workspace
+from qstar_core.store.integrity import download_verified, store_file
+
+NAMES = ("data/data.jsonl", "data/data.parquet", "diagnostics/diagnostics.jsonl", "diagnostics/diagnostics.parquet",
+         "traces/traces.parquet", "rejects/rejects.jsonl")
+
+
+class Staged(Record):
+    """What refining left: `files` are keyed below the plan's staged folder."""
+
+    files: tuple[FileRef, ...]
+    funnel: tuple[FunnelStep, ...]
+    samples: int
+    kept: int
+    failed: int
+    tokens: int
+    seconds: float
+
+
+def staged(workspace: Workspace, plan: Plan) -> Staged:
+    return Staged.model_validate_json(workspace.store.read(f"{plan.staged_key}/staged.json"))
+
+
+def refine(workspace: Workspace, plan: Plan) -> Staged:
+    chain = FilterChain(workspace.settings.filters)
+    with workspace.scratch() as scratch:
+        rows = _Writers(scratch, traces=workspace.settings.output.traces and workspace.settings.engine.diagnostics)
+        kept = failed = 0
+        with rows:
+            for stage, ref in zip(("ingest", "render"), plan.rejects, strict=True):
+                for reject in load_lines(workspace.store, ref, RowReject):
+                    rows.rejects.write(reject_of_row(stage, reject))
+            for index, planned, finished in finished_samples(workspace, plan, scratch):
+                verdict = chain.judge(Candidate(planned.prompt, finished.sample))
+                kept += verdict.outcome is Outcome.KEPT
+                failed += verdict.outcome is Outcome.FAILED
+                rows.diagnostics.write(diagnostics_row(index, finished, verdict))
+                trace = trace_row(index, finished)
+                if rows.traces is not None and trace is not None:
+                    rows.traces.write(trace)
+                if verdict.outcome is Outcome.KEPT:
+                    rows.data.write(data_row(plan, planned, index, finished))
+                else:
+                    rows.rejects.write(reject_row(index, planned, finished, verdict))
+        entries = [entry for shard in plan.shards if (entry := ledger_entry(workspace.store, plan, shard.index))]
+        result = Staged(
+            files=tuple(store_file(workspace.store, f"{plan.staged_key}/{name}", scratch / name, rows=count)
+                        for name, count in rows.counts().items()),
+            funnel=(*plan.funnel, *chain.funnel()), samples=plan.samples, kept=kept, failed=failed,
+            tokens=sum(entry.tokens for entry in entries), seconds=sum(entry.seconds for entry in entries),
+        )
+    workspace.store.write(f"{plan.staged_key}/staged.json", result.model_dump_json(indent=1).encode())
+    return result
+
+
+def finished_samples(workspace: Workspace, plan: Plan, scratch: Path) -> Iterator[tuple[int, PlannedPrompt, Finished]]:
+    """(index in the round, prompt, sample) of every sample, in the order of the plan, one shard in memory at a time."""
+    path = scratch / "shard.parquet"
+    for shard in plan.shards:
+        entry = ledger_entry(workspace.store, plan, shard.index)
+        if entry is None:
+            raise NotFoundError(f"shard {shard.index} of {plan.version} is not finished", "run the round again")
+        download_verified(workspace.store, entry.file, path)
+        samples = read_samples(path)
+        for planned in load_lines(workspace.store, shard.jobs, PlannedPrompt):
+            for offset in range(len(planned.sample_ids)):
+                yield planned.first_sample + offset, planned, next(samples)
+
+
+class _Writers:
+    """All files of a version, opened and closed together."""
+
+    def __init__(self, folder: Path, traces: bool) -> None:
+        for name in NAMES:
+            (folder / name).parent.mkdir(exist_ok=True)
+        self.data = RowWriter(folder / NAMES[1], folder / NAMES[0], DATA)
+        self.diagnostics = RowWriter(folder / NAMES[3], folder / NAMES[2], DIAGNOSTICS)
+        self.traces = RowWriter(folder / NAMES[4], None, TRACES, group=256) if traces else None
+        self.rejects = RowWriter(None, folder / NAMES[5], None)
+        self._open = ExitStack()
+
+    def counts(self) -> dict[str, int]:
+        """Rows by file, of the files that are written."""
+        counts = {NAMES[0]: self.data.rows, NAMES[1]: self.data.rows, NAMES[2]: self.diagnostics.rows,
+                  NAMES[3]: self.diagnostics.rows, NAMES[5]: self.rejects.rows}
+        return counts if self.traces is None else {**counts, NAMES[4]: self.traces.rows}
+
+    def __enter__(self) -> _Writers:
+        for writer in (self.data, self.diagnostics, self.traces, self.rejects):
+            if writer is not None:
+                self._open.enter_context(writer)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._open.__exit__(*raised)  # type: ignore[arg-type]

@@ -1,0 +1,42 @@
+"""What every stage is given: the settings, the store they name, and where things of a round lie in it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from qstar_core.config import Settings
+from qstar_core.errors import ConfigError
+from qstar_core.home import store_uri, subfolder
+from qstar_core.store.objects import ObjectStore
+from qstar_core.store.opening import open_store
+
+_ROUND_ALPHABET = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    settings: Settings
+    store: ObjectStore
+
+    @classmethod
+    def open(cls, settings: Settings) -> Workspace:
+        return cls(settings, open_store(store_uri(settings), settings.store.s3))
+
+    @property
+    def dataset_key(self) -> str:
+        return f"datasets/{self.settings.dataset}"
+
+    def round_key(self, round_name: str) -> str:
+        if not round_name or not set(round_name) <= _ROUND_ALPHABET or round_name.startswith("."):
+            raise ConfigError(f"round {round_name!r} cannot be a name", "use letters, digits, '.', '_' and '-'")
+        return f"{self.dataset_key}/rounds/{round_name}"
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A local folder for the files of one stage, gone afterwards."""
+        with tempfile.TemporaryDirectory(dir=subfolder("scratch")) as folder:
+            yield Path(folder)

@@ -1,0 +1,66 @@
+"""The protocol that every object store answers, and the uri that names one.
+
+Keys are relative, `/`-separated. A write is atomic: a reader sees all of it or nothing. Conditional writes are the
+only means of coordination: `if_absent` (one winner creates), `if_match` (compare-and-swap on an etag).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    key: str
+    size: int
+    etag: str
+
+
+class ObjectStore(Protocol):
+    @property
+    def uri(self) -> str:
+        """Where the store is, without secrets."""
+        ...
+
+    def read(self, key: str) -> bytes:
+        """The whole object. NotFoundError if it is absent."""
+        ...
+
+    def read_with_etag(self, key: str) -> tuple[bytes, str]:
+        """The whole object and the etag to give to `write(if_match=…)`."""
+        ...
+
+    def download(self, key: str, path: Path) -> None:
+        """The object into a local file, streamed; the file appears whole or not at all."""
+        ...
+
+    def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        """Store bytes, return the etag. ConflictError if the condition does not hold."""
+        ...
+
+    def upload(self, key: str, path: Path, *, if_absent: bool = False) -> str:
+        """Store a local file, streamed, checked against its SHA-256."""
+        ...
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy inside the store, without moving the bytes through this machine where the store can."""
+        ...
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """What is there, or None."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects whose key starts with the prefix, in key order."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object; no error if it is absent."""
+        ...
+
+    def locate(self, key: str) -> str:
+        """A uri that a person or another tool can open."""
+        ...

@@ -1,0 +1,114 @@
+"""Dataset versions on an object store: immutable once their manifest is there, and one pointer to the latest.
+
+Files first, the manifest last with a conditional write, then `latest.json` by compare-and-swap. A reader sees a whole
+version or none. Any older version can be made latest again; a rerun never undoes that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from qstar_core.errors import ConflictError, IntegrityError, NotFoundError, StoreError
+from qstar_core.records import DatasetVersion, Manifest, Record
+from qstar_core.store.integrity import sha256_bytes
+from qstar_core.store.objects import ObjectStore
+
+_ATTEMPTS = 20
+
+
+class Latest(Record):
+    """`history` lists every version that was latest, oldest first, the present one at the end."""
+
+    version: str
+    manifest_sha256: str
+    moved: str
+    history: tuple[str, ...]
+
+
+class Versions:
+    def __init__(self, store: ObjectStore, dataset: str) -> None:
+        self._store = store
+        self.dataset = dataset
+        self._latest_key = f"datasets/{dataset}/latest.json"
+
+    def key(self, version: str) -> str:
+        return f"datasets/{self.dataset}/versions/{version}"
+
+    def names(self) -> Iterator[str]:
+        """The visible versions, by name."""
+        for info in self._store.list(f"datasets/{self.dataset}/versions/"):
+            if info.key.endswith("/manifest.json") and info.key.count("/") == 4:
+                yield info.key.split("/")[3]
+
+    def manifest(self, version: str) -> Manifest:
+        try:
+            return Manifest.model_validate_json(self._store.read(f"{self.key(version)}/manifest.json"))
+        except NotFoundError:
+            known = ", ".join(self.names()) or "none yet"
+            raise NotFoundError(f"dataset {self.dataset} has no version {version!r}", f"there are: {known}") from None
+        except ValidationError:
+            raise IntegrityError(f"the manifest of {self.dataset} {version} is damaged",
+                                 "roll back to another version") from None
+
+    def reference(self, version: str) -> DatasetVersion:
+        key = f"{self.key(version)}/manifest.json"
+        data = self._store.read(key)
+        manifest = Manifest.model_validate_json(data)
+        return DatasetVersion(dataset=self.dataset, version=version, uri=self._store.locate(self.key(version)),
+                              manifest_sha256=sha256_bytes(data), rows=manifest.rows)
+
+    def exists(self, version: str) -> bool:
+        return self._store.head(f"{self.key(version)}/manifest.json") is not None
+
+    def latest(self) -> Latest | None:
+        try:
+            return Latest.model_validate_json(self._store.read(self._latest_key))
+        except NotFoundError:
+            return None
+
+    def add(self, manifest: Manifest) -> None:
+        """Make a version visible. Its files are in place; each is checked to be there with its recorded size."""
+        for ref in manifest.files:
+            info = self._store.head(ref.key)
+            if info is None or info.size != ref.bytes:
+                raise IntegrityError(f"{self._store.locate(ref.key)} is not complete", "run the round again")
+        key = f"{self.key(manifest.version)}/manifest.json"
+        try:
+            self._store.write(key, manifest.model_dump_json(indent=1).encode(), if_absent=True)
+        except ConflictError:
+            if self.manifest(manifest.version).config_hash != manifest.config_hash:
+                raise ConflictError(f"{self.dataset} {manifest.version} was published with other settings",
+                                    "give the round another name") from None
+
+    def promote(self, version: str) -> None:
+        """Make a newly published version latest, unless it was latest before: then somebody rolled it back."""
+        self._move(version, only_if_new=True)
+
+    def rollback(self, version: str) -> None:
+        """Make any visible version latest again."""
+        self.manifest(version)
+        self._move(version, only_if_new=False)
+
+    def _move(self, version: str, only_if_new: bool) -> None:
+        sha256 = self.reference(version).manifest_sha256
+        for _ in range(_ATTEMPTS):
+            try:
+                data, etag = self._store.read_with_etag(self._latest_key)
+                current: Latest | None = Latest.model_validate_json(data)
+            except NotFoundError:
+                current, etag = None, ""
+            history = current.history if current else ()
+            if (only_if_new and version in history) or (current and current.version == version):
+                return
+            moved = Latest(version=version, manifest_sha256=sha256, history=(*history, version),
+                           moved=datetime.now(UTC).isoformat(timespec="seconds"))
+            try:
+                self._store.write(self._latest_key, moved.model_dump_json(indent=1).encode(),
+                                  if_absent=current is None, if_match=etag or None)
+                return
+            except ConflictError:
+                continue
+        raise StoreError(f"{self._store.locate(self._latest_key)} kept changing", "try again in a moment")
