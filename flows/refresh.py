@@ -1,0 +1,58 @@
+"""The nightly refresh: prompts in, one published dataset version out. Run again, it goes on where it stopped."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from qstar_core.config import Settings
+from qstar_core.errors import GateFailedError
+from qstar_core.records import DatasetVersion, GateVerdict
+from qstar_core.stages.generate import ledger_entry
+from qstar_core.stages.plan import load_plan
+from qstar_core.stages.publishing import published, refusal
+from qstar_core.stages.workspace import Workspace
+from tasks.conclude import filter_task, gate_task, publish_task, report_task
+from tasks.events import Event, emit
+from tasks.generate import generate_task
+from tasks.prepare import ingest_task, plan_task, resolve_models_task
+
+
+def today() -> str:
+    """The round of a nightly run is its date."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def _run_name() -> str:
+    parameters: dict[str, Any] = flow_run.parameters
+    settings = parameters["settings"]
+    dataset = settings.dataset if isinstance(settings, Settings) else settings.get("dataset", "demo")
+    return f"{dataset} round {parameters.get('round_name') or today()}"
+
+
+@flow(name="refresh", flow_run_name=_run_name)
+def refresh(settings: Settings, round_name: str | None = None) -> DatasetVersion:
+    """Sample one round of training data from q*, filter it, judge it, and publish it if the gate lets it pass."""
+    models = resolve_models_task(settings)
+    ingested = ingest_task(settings, round_name or today())
+    plan_key = plan_task(settings, ingested, models, str(flow_run.id))
+    workspace = Workspace.open(settings)
+    plan = load_plan(workspace.store, plan_key)
+    finished = published(workspace, plan)
+    if finished is not None:
+        emit(Event("publish", text=f"{finished.dataset} {finished.version} is published already"))
+        return finished
+    for shard in plan.shards:
+        if ledger_entry(workspace.store, plan, shard.index) is None:
+            generate_task(settings, plan_key, shard.index)
+        else:
+            emit(Event("generate", done=shard.samples, total=plan.samples))
+    filter_task(settings, plan_key)
+    gate = gate_task(settings, plan_key)
+    page = report_task(settings, plan_key)
+    if gate.verdict is GateVerdict.FAIL:
+        raise GateFailedError(refusal(workspace, plan), f"`latest` did not move; read {page}")
+    return publish_task(settings, plan_key)

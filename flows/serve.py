@@ -1,0 +1,172 @@
+"""The Prefect server of a project: the one that PREFECT_API_URL names, else one on SQLite that is started here in the
+background, shared by all runs of the project, and stopped by `qstar down`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from qstar_core.errors import ServerError
+from qstar_core.home import subfolder
+
+_USUAL_PORT = 4200
+_START_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class PrefectServer:
+    api_url: str
+    started_here: bool
+
+    @property
+    def ui_url(self) -> str:
+        return self.api_url.removesuffix("/api")
+
+    def run_page(self, flow_run_id: str) -> str:
+        return f"{self.ui_url}/runs/flow-run/{flow_run_id}"
+
+
+def ensure_server() -> PrefectServer:
+    """A server that answers, and this process's environment set to use it. Call it before prefect is imported."""
+    given = os.environ.get("PREFECT_API_URL")
+    if given and not os.environ.get("QSTAR_OWN_SERVER"):
+        if not _answers(given):
+            raise ServerError(f"no Prefect server answers at PREFECT_API_URL={given}",
+                              "start it, or unset PREFECT_API_URL to use the project's own")
+        return PrefectServer(given, started_here=False)
+    server = _own_server()
+    os.environ.update(_environment(), PREFECT_API_URL=server.api_url, QSTAR_OWN_SERVER="1")
+    return server
+
+
+def running_server() -> PrefectServer | None:
+    """The project's own server, if it answers."""
+    try:
+        port = json.loads(_state_file().read_text())["port"]
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+    url = _url(port)
+    return PrefectServer(url, started_here=True) if _answers(url) else None
+
+
+def stop_server() -> bool:
+    """Whether there was one to stop."""
+    try:
+        pid = int(json.loads(_state_file().read_text())["pid"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return False
+    _state_file().unlink(missing_ok=True)
+    if not _is_prefect(pid):
+        return False
+    os.killpg(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 15
+    while _is_prefect(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if _is_prefect(pid):
+        os.killpg(pid, signal.SIGKILL)
+    return True
+
+
+def _own_server() -> PrefectServer:
+    with _locked():
+        server = running_server()
+        return server if server is not None else _start()
+
+
+def _start() -> PrefectServer:
+    port = _free_port()
+    log = subfolder("prefect") / "server.log"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                   env={**os.environ, **_environment()}, start_new_session=True)
+    _state_file().write_text(json.dumps({"pid": process.pid, "port": port}))
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if _answers(_url(port)):
+            return PrefectServer(_url(port), started_here=True)
+        if process.poll() is not None:
+            raise ServerError(f"the Prefect server ended with code {process.returncode}", f"its log is {log}")
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    raise ServerError(f"the Prefect server did not answer within {_START_TIMEOUT_S:.0f} s", f"its log is {log}")
+
+
+def _environment() -> dict[str, str]:
+    """For the server and for the runs: nothing leaves the machine, and everything lies below the project's home."""
+    folder = subfolder("prefect")
+    return {
+        "PREFECT_HOME": str(folder),
+        "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_MEMO_STORE_PATH": str(folder / "memo_store.toml"),
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+    }
+
+
+def _state_file() -> Path:
+    return subfolder("prefect") / "server.json"
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    with (subfolder("prefect") / "server.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}/api"
+
+
+def _answers(api_url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{api_url}/health", timeout=5) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def _free_port() -> int:
+    """The usual one where it is free, so that the page has the address that people know."""
+    for wanted in (_USUAL_PORT, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", wanted))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ServerError("no free port on 127.0.0.1", "close a program that listens there")
+
+
+def _is_prefect(pid: int) -> bool:
+    """Whether the process is still the server, not another one that got its number."""
+    try:
+        return b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return _alive_elsewhere(pid)
+
+
+def _alive_elsewhere(pid: int) -> bool:
+    """Where there is no /proc (macOS), the number has to do."""
+    if Path("/proc/self").exists():
+        return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True

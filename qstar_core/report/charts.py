@@ -1,0 +1,192 @@
+"""The figures of a report: SVG without scripts, fonts or outside references, and the same bytes for the same data.
+
+Colours are variables set inside each image for light and for dark, because an image does not see the page's styles.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from qstar_core.records import MixSummary
+from qstar_core.report.data import ShownSample
+from qstar_core.report.text import number, percent
+
+Values = npt.NDArray[np.float64]
+
+ALPHA_RANGE = (0.2, 0.8)
+ESS_RANGE = (0.8, 1.2)
+
+# Placeholder in the drawing -> its light and its dark colour (Okabe-Ito, lightened for dark).
+_INK, _RULE, _THETA, _TEACHER, _BAND = "#010101", "#020202", "#030303", "#040404", "#050505"
+_PALETTE = {
+    _INK: ("#4a5058", "#b4bac2"),
+    _RULE: ("#d5d9de", "#363d46"),
+    _THETA: ("#0072b2", "#56b4e9"),
+    _TEACHER: ("#d55e00", "#f0954a"),
+    _BAND: ("#009e73", "#3fc79f"),
+}
+_FONT = re.compile(r"font: ([\d.]+px) [^;\"]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One figure. `text` tells a reader who cannot see it what it shows."""
+
+    title: str
+    src: str
+    text: str
+    caption: str
+
+
+def charts(summaries: Sequence[MixSummary], samples: Sequence[ShownSample]) -> tuple[Chart, ...]:
+    """All figures for which there is data."""
+    drawn = (_alpha_chart(summaries), _ess_chart(summaries), _kl_chart(summaries), _position_chart(samples))
+    return tuple(chart for chart in drawn if chart is not None)
+
+
+def _alpha_chart(summaries: Sequence[MixSummary]) -> Chart | None:
+    values = _finite(s.alpha_mean for s in summaries)
+    if not len(values):
+        return None
+
+    def draw(axes: Any) -> None:
+        axes.axvspan(*ALPHA_RANGE, color=_BAND, alpha=0.1, linewidth=0)
+        axes.hist(values, bins=np.linspace(0, 1, 41), color=_THETA)
+        axes.set_xlim(0, 1)
+        _label(axes, "mean α of a sample", "samples")
+
+    return Chart("α, the teacher’s weight", _svg(draw), f"Histogram of mean α. {_spread(values)}",
+                 f"{percent(_within(values, ALPHA_RANGE))} of samples lie in the shaded range 0.2 to 0.8.")
+
+
+def _ess_chart(summaries: Sequence[MixSummary]) -> Chart | None:
+    every = _finite(s.ess_ratio_mean for s in summaries)
+    divergent = _finite(s.divergent_ess_ratio_mean for s in summaries)
+    if not len(every):
+        return None
+
+    def draw(axes: Any) -> None:
+        bins = np.linspace(0, 2, 41)
+        axes.axvspan(*ESS_RANGE, color=_BAND, alpha=0.1, linewidth=0)
+        # The last bin collects what lies above, so that no sample is missing from the picture.
+        axes.hist(np.clip(every, 0, 2), bins=bins, color=_THETA, label="all tokens")
+        if len(divergent):
+            axes.hist(np.clip(divergent, 0, 2), bins=bins, histtype="step", linewidth=1.6, color=_TEACHER,
+                      label="where the models differ")
+        axes.set_xlim(0, 2)
+        _label(axes, "mean ESS ratio θ / t of a sample (2: 2 or more)", "samples", legend=True)
+
+    return Chart("ESS ratio", _svg(draw), f"Histogram of the ESS ratio. {_spread(every)}",
+                 f"In the shaded range 0.8 to 1.2: {percent(_within(every, ESS_RANGE))} of samples over all tokens, "
+                 f"{percent(_within(divergent, ESS_RANGE))} over tokens where the models differ.")
+
+
+def _kl_chart(summaries: Sequence[MixSummary]) -> Chart | None:
+    theta, teacher = _finite(s.kl_theta_mean for s in summaries), _finite(s.kl_t_mean for s in summaries)
+    if not len(theta) or not len(teacher):
+        return None
+
+    def draw(axes: Any) -> None:
+        top = max(float(np.max(theta)), float(np.max(teacher)), 1e-6)
+        bins = np.linspace(0, top, 41)
+        axes.hist(theta, bins=bins, color=_THETA, alpha=0.85, label="to the student")
+        axes.hist(teacher, bins=bins, histtype="step", linewidth=1.6, color=_TEACHER, label="to the teacher")
+        axes.set_xlim(0, top)
+        _label(axes, "mean KL of q to a model, by sample (nats)", "samples", legend=True)
+
+    gap = float(np.mean(theta) - np.mean(teacher))
+    return Chart("KL, both ways", _svg(draw),
+                 f"Histograms of both divergences. To the student: {_spread(theta)} To the teacher: {_spread(teacher)}",
+                 f"Means {number(float(np.mean(theta)))} and {number(float(np.mean(teacher)))}, "
+                 f"difference {number(gap)}. Where α is solved for KL symmetry the two agree.")
+
+
+def _position_chart(samples: Sequence[ShownSample]) -> Chart | None:
+    traces = [np.asarray(s.trace.alpha, dtype=np.float64) for s in samples if s.trace is not None and len(s.trace)]
+    if not traces:
+        return None
+    longest = max(map(len, traces))
+    width = math.ceil(longest / 120)
+    rows = []
+    for start in range(0, longest, width):
+        values = np.concatenate([alpha[start : start + width] for alpha in traces])
+        values = values[np.isfinite(values)]
+        if len(values):
+            rows.append((start + (width + 1) / 2, *np.quantile(values, (0.1, 0.5, 0.9))))
+    if not rows:
+        return None
+    position, low, middle, high = np.asarray(rows).T
+
+    def draw(axes: Any) -> None:
+        axes.fill_between(position, low, high, color=_THETA, alpha=0.2, linewidth=0, label="10 to 90 %")
+        axes.plot(position, middle, color=_THETA, linewidth=1.6, label="median")
+        axes.set_xlim(1, max(longest, 2))
+        axes.set_ylim(0, 1)
+        _label(axes, "token position in the completion", "α", legend=True)
+
+    return Chart("α along the completion", _svg(draw),
+                 f"Median of α by token position with a band from 10 to 90 percent; "
+                 f"{number(float(middle[0]))} at the start, {number(float(middle[-1]))} at position {longest}.",
+                 f"Over the {len(traces):,} samples shown below that have a trace; fewer samples reach the later "
+                 f"positions{f', {width} positions a point' if width > 1 else ''}.")
+
+
+def _finite(values: Iterable[float | None]) -> Values:
+    return np.asarray([value for value in values if value is not None and math.isfinite(value)], dtype=np.float64)
+
+
+def _within(values: Values, limits: tuple[float, float]) -> float | None:
+    return float(np.mean((values >= limits[0]) & (values <= limits[1]))) if len(values) else None
+
+
+def _spread(values: Values) -> str:
+    low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
+    return f"{len(values):,} samples, median {number(middle)}, 90 percent between {number(low)} and {number(high)}."
+
+
+def _label(axes: Any, x: str, y: str, *, legend: bool = False) -> None:
+    axes.set_xlabel(x, color=_INK)
+    axes.set_ylabel(y, color=_INK)
+    axes.tick_params(colors=_INK, length=0)
+    axes.grid(axis="y", color=_RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(_RULE)
+    if y == "samples":
+        axes.yaxis.get_major_locator().set_params(integer=True)
+    if legend:
+        axes.legend(frameon=False, labelcolor=_INK, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2,
+                    borderaxespad=0, handlelength=1.4)
+
+
+def _svg(draw: Callable[[Any], None]) -> str:
+    """Draw on fresh axes and return the picture as a data address."""
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "qstar", "font.size": 10}):
+        figure = Figure(figsize=(6.0, 3.1), layout="constrained")
+        draw(figure.add_subplot())
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True,
+                       metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    drawing = buffer.getvalue()
+    drawing = _FONT.sub(r"font: \1 system-ui, sans-serif", drawing[drawing.index("<svg") :])
+    for place, (light, _) in _PALETTE.items():
+        drawing = drawing.replace(place, f"var(--c{place[-1]}, {light})")
+    drawing = re.sub(r"(<svg[^>]*>)", lambda tag: tag.group(1) + _style(), drawing, count=1)
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode("ascii")
+
+
+def _style() -> str:
+    light, dark = ("".join(f"--c{place[-1]}:{pair[i]};" for place, pair in _PALETTE.items()) for i in (0, 1))
+    return f"<style>svg{{{light}}}@media (prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"

@@ -1,0 +1,154 @@
+"""What a report says before its samples: the verdict in a sentence, key figures, the funnel, the settings."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from qstar_core.records import FunnelStep, GateCheck, GateReport, GateVerdict, MixSummary
+from qstar_core.report.charts import ALPHA_RANGE, ESS_RANGE
+from qstar_core.report.data import ReportData
+from qstar_core.report.text import cut, number, percent, visible
+
+SPEED_LABELS = {"tokens_per_second": "Tokens per second", "samples_per_minute": "Samples per minute"}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFigure:
+    label: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckView:
+    name: str
+    verdict: str
+    css: str
+    value: str
+    allowed: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelView:
+    """One stage; the bar's widths are per cent of the largest stage."""
+
+    stage: str
+    entered: str
+    kept: str
+    dropped: str
+    share: str
+    reasons: tuple[tuple[str, str], ...]
+    kept_width: str
+    entered_width: str
+
+
+def gate_sentence(gate: GateReport) -> str:
+    """What the verdict rests on, in one sentence."""
+    def named(verdict: GateVerdict) -> str:
+        return ", ".join(visible(c.name) for c in gate.checks if c.verdict is verdict)
+
+    applied = [check for check in gate.checks if check.verdict is not GateVerdict.NOT_APPLICABLE]
+    if not applied:
+        return "No check applied to this version."
+    failed, warned = named(GateVerdict.FAIL), named(GateVerdict.WARN)
+    parts = [f"failed: {failed}"] * bool(failed) + [f"warnings: {warned}"] * bool(warned)
+    passed = sum(check.verdict is GateVerdict.PASS for check in applied)
+    return f"{passed} of {len(applied)} checks passed" + (" — " + "; ".join(parts) if parts else "") + "."
+
+
+def check_views(checks: Iterable[GateCheck]) -> tuple[CheckView, ...]:
+    return tuple(
+        CheckView(cut(check.name, 200), check.verdict.value, check.verdict.name.lower(), number(check.value, 4),
+                  _allowed(check.low, check.high), cut(check.note, 1_000))
+        for check in checks
+    )
+
+
+def _allowed(low: float | None, high: float | None) -> str:
+    if low is None and high is None:
+        return "—"
+    if low is None:
+        return f"≤ {number(high, 4)}"
+    return f"≥ {number(low, 4)}" if high is None else f"{number(low, 4)} to {number(high, 4)}"
+
+
+def key_figures(data: ReportData) -> tuple[KeyFigure, ...]:
+    """The numbers a person looks for first. Means are weighted by tokens."""
+    summaries = data.summaries
+    kept = data.funnel[-1].kept if data.funnel else None
+    alpha = _weighted((s.alpha_mean, s.tokens) for s in summaries)
+    ess = _weighted((s.ess_ratio_mean, s.tokens - s.boundary_tokens) for s in summaries)
+    log_ess = _weighted((_log(s.ess_ratio_geometric_mean), s.tokens - s.boundary_tokens) for s in summaries)
+    divergent = _weighted((s.divergent_ess_ratio_mean, s.divergent_tokens) for s in summaries)
+    tokens, differing = sum(s.tokens for s in summaries), sum(s.divergent_tokens for s in summaries)
+    alpha_share = _share(summaries, lambda s: s.alpha_mean, ALPHA_RANGE)
+    ess_share = _share(summaries, lambda s: s.ess_ratio_mean, ESS_RANGE)
+    return (
+        KeyFigure("Rows kept", "—" if kept is None else f"{kept:,}", f"{tokens:,} tokens sampled"),
+        KeyFigure("Keep rate", percent(_keep_rate(data.funnel)), "all stages together"),
+        *(KeyFigure(label, number(data.speed.get(key)), "sampling") for key, label in SPEED_LABELS.items()),
+        KeyFigure("Mean α", number(alpha), f"{percent(alpha_share)} of samples in 0.2–0.8"),
+        KeyFigure("ESS ratio", number(ess),
+                  f"geometric {number(None if log_ess is None else math.exp(log_ess))} · "
+                  f"{percent(ess_share)} of samples in 0.8–1.2"),
+        KeyFigure("ESS ratio, models differ", number(divergent),
+                  f"{percent(differing / tokens if tokens else None)} of tokens"),
+        KeyFigure("KL difference", number(_weighted((s.kl_abs_difference_mean, s.tokens) for s in summaries)),
+                  "mean |KL(q‖π_θ) − KL(q‖π_t)| of a token"),
+    )
+
+
+def _keep_rate(funnel: tuple[FunnelStep, ...]) -> float | None:
+    """The product over stages, because a stage may count prompts and the next one their samples."""
+    if not funnel:
+        return None
+    return math.prod(step.kept / step.entered if step.entered else 0.0 for step in funnel)
+
+
+def _weighted(pairs: Iterable[tuple[float | None, int]]) -> float | None:
+    known = [(value, weight) for value, weight in pairs if value is not None and weight > 0]
+    return sum(v * w for v, w in known) / sum(w for _, w in known) if known else None
+
+
+def _share(summaries: Iterable[MixSummary], value: Callable[[MixSummary], float | None],
+           limits: tuple[float, float]) -> float | None:
+    known = [found for found in map(value, summaries) if found is not None]
+    return sum(limits[0] <= found <= limits[1] for found in known) / len(known) if known else None
+
+
+def _log(value: float | None) -> float | None:
+    if value is None:
+        return None
+    return math.log(value) if value > 0 else -math.inf
+
+
+def funnel_views(funnel: tuple[FunnelStep, ...]) -> tuple[FunnelView, ...]:
+    widest = max((step.entered for step in funnel), default=0) or 1
+    return tuple(
+        FunnelView(
+            stage=cut(step.stage, 200), entered=f"{step.entered:,}", kept=f"{step.kept:,}",
+            dropped=f"{sum(step.dropped.values()):,}",
+            share=percent(step.kept / step.entered if step.entered else None),
+            reasons=tuple((cut(reason, 200), f"{count:,}") for reason, count
+                          in sorted(step.dropped.items(), key=lambda item: (-item[1], item[0])) if count),
+            kept_width=f"{100 * step.kept / widest:.2f}", entered_width=f"{100 * step.entered / widest:.2f}",
+        )
+        for step in funnel
+    )
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> tuple[tuple[str, str], ...]:
+    """Nested settings as `section.key` and value, in their own order."""
+    rows: list[tuple[str, str]] = []
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            rows += flat(value, f"{prefix}{key}.")
+        else:
+            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            rows.append((cut(f"{prefix}{key}", 200), cut(shown, 2_000)))
+    return tuple(rows)

@@ -1,0 +1,50 @@
+"""From settings to a planned round: models, prompts, shards."""
+
+from __future__ import annotations
+
+from prefect import get_run_logger, task
+
+from qstar_core.config import Settings
+from qstar_core.models import resolve_models
+from qstar_core.records import ModelRef
+from qstar_core.stages.ingest import ingest
+from qstar_core.stages.plan import Ingest, load_plan
+from qstar_core.stages.planning import plan_round
+from qstar_core.stages.workspace import Workspace
+from tasks.events import Event, emit
+from tasks.retrying import DELAYS_S, RETRIES, retry_if_transient
+
+
+@task(name="resolve models", retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=retry_if_transient)
+def resolve_models_task(settings: Settings) -> dict[str, ModelRef]:
+    models = resolve_models(settings, Workspace.open(settings).store, _building)
+    told = ", ".join(f"{role} {ref.name} ({ref.sha256[:8]})" for role, ref in models.items())
+    get_run_logger().info(told)
+    emit(Event("models", text=told))
+    return models
+
+
+@task(name="ingest prompts", retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=retry_if_transient)
+def ingest_task(settings: Settings, round_name: str) -> str:
+    workspace = Workspace.open(settings)
+    key = ingest(workspace, round_name)
+    found = Ingest.model_validate_json(workspace.store.read(key))
+    told = f"{found.prompts.rows} prompts from {settings.source.path}, {found.rejects.rows} rows rejected"
+    get_run_logger().info(told)
+    emit(Event("ingest", text=told))
+    return key
+
+
+@task(name="plan shards", retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=retry_if_transient)
+def plan_task(settings: Settings, ingest_key: str, models: dict[str, ModelRef], run_id: str) -> str:
+    workspace = Workspace.open(settings)
+    key = plan_round(workspace, ingest_key, models, run_id)
+    plan = load_plan(workspace.store, key)
+    told = f"{plan.samples} samples in {len(plan.shards)} shards, version {plan.version}"
+    get_run_logger().info(told)
+    emit(Event("plan", text=told))
+    return key
+
+
+def _building(model: str, done: int, total: int) -> None:
+    emit(Event("models", item=model, done=done, total=total))

@@ -1,0 +1,30 @@
+"""Which failures another try can mend: a store that does not answer now may answer in a moment; a wrong setting, a
+missing file, a lost race or a damaged object will not change.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.client.schemas.objects import State
+
+from qstar_core.errors import ConflictError, IntegrityError, NotFoundError, StoreError
+
+RETRIES = 3
+DELAYS_S: list[float] = [2, 10, 30]
+_FINAL = (ConflictError, IntegrityError, NotFoundError)
+
+
+def is_transient(error: BaseException) -> bool:
+    if isinstance(error, StoreError):
+        return not isinstance(error, _FINAL)
+    return isinstance(error, ConnectionError | TimeoutError)
+
+
+def retry_if_transient(task: Any, run: Any, state: State[Any]) -> bool:
+    """Prefect's retry condition."""
+    try:
+        state.result()
+    except BaseException as error:  # noqa: BLE001 — whatever was raised is only looked at; the state keeps it
+        return is_transient(error)
+    return False
