@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
@@ -14,16 +13,11 @@ from qstar_core.records import DatasetVersion, GateVerdict
 from qstar_core.stages.generate import ledger_entry
 from qstar_core.stages.plan import load_plan
 from qstar_core.stages.publishing import published, refusal
-from qstar_core.stages.workspace import Workspace
+from qstar_core.stages.workspace import Workspace, today
 from tasks.conclude import filter_task, gate_task, publish_task, report_task
 from tasks.events import Event, emit
 from tasks.generate import generate_task
 from tasks.prepare import ingest_task, plan_task, resolve_models_task
-
-
-def today() -> str:
-    """The round of a nightly run is its date."""
-    return datetime.now(UTC).date().isoformat()
 
 
 def _run_name() -> str:

@@ -87,13 +87,13 @@ def _files(path: Path) -> tuple[Path, ...]:
             raise DataError(f"{path} is neither .jsonl nor .parquet", "convert the file, or name a version folder")
         return (path,)
     folder = path / "diagnostics" if (path / "diagnostics").is_dir() else path
-    files = tuple(sorted(file for file in folder.iterdir() if file.suffix in _SUFFIXES))
-    if not files:
+    files = {file.name: file for file in sorted(folder.iterdir()) if file.suffix in _SUFFIXES}
+    # A version keeps the same rows in both forms: the Parquet twin of a .jsonl file is the one to read.
+    chosen = tuple(file for name, file in files.items()
+                   if file.suffix == ".parquet" or f"{file.stem}.parquet" not in files)
+    if not chosen:
         raise DataError(f"{folder} holds no .jsonl or .parquet file", "name a diagnostics file or a version folder")
-    if len({file.suffix for file in files}) > 1:
-        raise DataError(f"{folder} holds both .jsonl and .parquet files, which may be the same rows twice",
-                        "name one of the files")
-    return files
+    return chosen
 
 
 def _rows(file: Path) -> Iterator[tuple[str, Any]]:

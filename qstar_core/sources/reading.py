@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from qstar_core.config import SourceSettings
 from qstar_core.errors import DataError, RowError
 from qstar_core.records import Prompt, RowReject
 from qstar_core.sources.adapters import Adapter, adapter_for
+from qstar_core.sources.arithmetic import arithmetic
 from qstar_core.sources.rows import Row, read_rows
 from qstar_core.tiny.problems import problems
 
-BUILTIN = "builtin:problems"
 BUILTIN_SIZE = 4096
+BUILTIN: dict[str, Callable[[int, int], Iterator[Prompt]]] = {
+    "builtin:problems": problems,
+    "builtin:arithmetic": arithmetic,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,11 @@ def read_source(settings: SourceSettings) -> Iterator[Read]:
 
 
 def _reads(settings: SourceSettings) -> Iterator[Read]:
-    if settings.path == BUILTIN:
-        yield from (Read(i, prompt, None) for i, prompt in enumerate(problems(settings.seed, BUILTIN_SIZE)))
+    if settings.path.startswith("builtin:"):
+        if settings.path not in BUILTIN:
+            raise DataError(f"{settings.path} is unknown", f"use {' or '.join(BUILTIN)}")
+        made = BUILTIN[settings.path](settings.seed, BUILTIN_SIZE)
+        yield from (Read(i, prompt, None) for i, prompt in enumerate(made))
         return
     adapter: Adapter | None = None
     for row in read_rows(settings):

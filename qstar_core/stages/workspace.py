@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from qstar_core.config import Settings
@@ -15,6 +16,11 @@ from qstar_core.store.objects import ObjectStore
 from qstar_core.store.opening import open_store
 
 _ROUND_ALPHABET = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+def today() -> str:
+    """The round of a nightly run is its date."""
+    return datetime.now(UTC).date().isoformat()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,12 @@ from qstar_core.store.objects import ObjectStore
 _ATTEMPTS = 20
 
 
+def dataset_names(store: ObjectStore) -> tuple[str, ...]:
+    """Every dataset of the store that has a published version."""
+    keys = (info.key.split("/") for info in store.list("datasets/"))
+    return tuple(sorted({parts[1] for parts in keys if len(parts) == 5 and parts[4] == "manifest.json"}))
+
+
 class Latest(Record):
     """`history` lists every version that was latest, oldest first, the present one at the end."""
 

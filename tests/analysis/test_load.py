@@ -91,14 +91,15 @@ def test_bytes_that_are_no_text_or_no_parquet(tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path / "absent.jsonl")
 
 
-def test_folders_that_cannot_be_read_as_one(tmp_path: Path) -> None:
-    empty, mixed = tmp_path / "empty", tmp_path / "mixed"
-    empty.mkdir()
-    mixed.mkdir()
-    write_jsonl(mixed / "a.jsonl", older_rows(2))
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(older_rows(2)), mixed / "a.parquet")
-    assert "holds no" in refused(empty)
-    assert "both" in refused(mixed)
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    assert "holds no" in refused(tmp_path)
+
+
+def test_rows_kept_in_both_forms_are_read_once(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", older_rows(2))
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(older_rows(2)), tmp_path / "a.parquet")
+    write_jsonl(tmp_path / "b.jsonl", older_rows(3))
+    assert load(tmp_path).rows == 5
 
 
 def test_parquet_columns_of_another_type(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Ready settings, by file name. `qstar refresh --config NAME` finds them here."""

@@ -1,0 +1,70 @@
+"""The `qstar` command. A failure is one line on stderr that names the thing and the fix, and an exit code of its own:
+1 unexpected, 2 settings or usage, 3 data, 4 model, 5 engine, 6 store, 7 gate refused, 8 server, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+
+import rich_click as click
+from click.exceptions import Abort, Exit
+
+from flows.commands.analysis import analyze
+from flows.commands.completion import completion
+from flows.commands.datasets import datasets
+from flows.commands.doctor import doctor
+from flows.commands.run import demo, generate, refresh
+from flows.commands.settings import config
+from flows.commands.stack import down, up
+from flows.console import err
+from qstar_core.errors import QstarError
+
+click.rich_click.COMMAND_GROUPS = {
+    "qstar": [
+        {"name": "Make data", "commands": ["demo", "generate", "refresh"]},
+        {"name": "Look at data", "commands": ["datasets", "analyze"]},
+        {"name": "Set up", "commands": ["config", "doctor", "up", "down", "completion"]},
+    ]
+}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("qstar"), prog_name="qstar")
+def qstar() -> None:
+    """Training data for a student model, sampled from the optimal mixture q* of the student and a teacher.
+
+    Begin with `qstar demo`. Settings come from a YAML file, then environment variables such as
+    QSTAR__SAMPLING__TEMPERATURE, then flags; each is stronger than the one before.
+    """
+
+
+for command in (demo, generate, refresh, datasets, analyze, config, doctor, up, down, completion):
+    qstar.add_command(command)
+
+
+def main() -> None:
+    try:
+        qstar(standalone_mode=False)
+    except QstarError as error:
+        _fail(str(error), error.exit_code)
+    except (Abort, KeyboardInterrupt):
+        _fail("interrupted — the same command goes on where it stopped", 130)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except Exit as ended:
+        sys.exit(ended.exit_code)
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename or 'no file named'} — check space and permissions", 6)
+
+
+def _fail(line: str, code: int) -> None:
+    err.print(f"qstar: {line}", style="red", markup=False, soft_wrap=True, highlight=False)
+    sys.stderr.flush()
+    # Libraries keep threads that would delay the end; everything of ours is on disk by now.
+    os._exit(code) if code == 130 else sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The subcommands of `qstar`, a file a subject. Heavy libraries are imported inside, so that help is quick."""

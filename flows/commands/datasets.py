@@ -1,0 +1,136 @@
+"""`qstar datasets`: the published versions of a dataset, what differs between two, and the way back."""
+
+from __future__ import annotations
+
+import os
+
+import rich_click as click
+from rich.table import Table
+
+from flows.commands.options import config_option
+from flows.console import out
+from flows.packaged import find_config
+from qstar_core.configload import load_settings
+from qstar_core.records import Manifest
+from qstar_core.stages.difference import Difference, difference
+from qstar_core.stages.workspace import Workspace
+from qstar_core.store.versions import Versions, dataset_names
+
+dataset_option = click.option("--dataset", default=None, help="Name of the dataset [default: the one of the settings]")
+
+
+@click.group()
+def datasets() -> None:
+    """List, show and compare dataset versions; make an older one the latest again."""
+
+
+@datasets.command("list")
+@config_option
+@dataset_option
+def list_versions(config_path: str | None, dataset: str | None) -> None:
+    """All versions, newest first; * marks the latest."""
+    workspace = _workspace(config_path)
+    table = Table("", "dataset", "version", "rows", "gate", "tokens/s", "created", box=None)
+    for name in [dataset] if dataset else dataset_names(workspace.store):
+        versions = Versions(workspace.store, name)
+        latest = versions.latest()
+        manifests = sorted((versions.manifest(v) for v in versions.names()), key=lambda m: m.created, reverse=True)
+        for manifest in manifests:
+            mark = "*" if latest and latest.version == manifest.version else ""
+            table.add_row(mark, name, manifest.version, str(manifest.rows), manifest.gate.verdict.value,
+                          f"{manifest.speed.get('tokens_per_second', 0):,.0f}", manifest.created)
+    if not table.row_count:
+        out.print("no versions yet: `qstar demo` makes the first")
+        return
+    out.print(table)
+
+
+@datasets.command()
+@click.argument("version", required=False)
+@config_option
+@dataset_option
+def show(version: str | None, config_path: str | None, dataset: str | None) -> None:
+    """One version in full: gate, funnel, models, files. Without a name, the latest."""
+    versions = _versions(config_path, dataset)
+    manifest = versions.manifest(version or _latest(versions))
+    out.print(f"[bold]{manifest.dataset} {manifest.version}[/bold]  {manifest.rows} rows, gate "
+              f"{manifest.gate.verdict.value}, created {manifest.created}")
+    out.print(f"at {versions.reference(manifest.version).uri}", highlight=False, soft_wrap=True, markup=False)
+    for table in (_gate(manifest), _funnel(manifest), _models(manifest), _files(manifest)):
+        out.print()
+        out.print(table)
+
+
+@datasets.command()
+@click.argument("old")
+@click.argument("new", required=False)
+@config_option
+@dataset_option
+def diff(old: str, new: str | None, config_path: str | None, dataset: str | None) -> None:
+    """What changed from one version to another (the latest, unless named): rows, funnel, statistics, settings."""
+    workspace = _workspace(config_path)
+    versions = _versions(config_path, dataset)
+    found: Difference = difference(workspace, versions, old, new or _latest(versions))
+    table = Table("", found.old, found.new, box=None, title=f"{versions.dataset}: {found.old} → {found.new}")
+    for line in found.lines:
+        table.add_row(line.name, line.old, line.new)
+    out.print(table)
+
+
+@datasets.command()
+@click.argument("version")
+@config_option
+@dataset_option
+def rollback(version: str, config_path: str | None, dataset: str | None) -> None:
+    """Make an older version the latest again. Nothing is deleted."""
+    versions = _versions(config_path, dataset)
+    before = versions.latest()
+    versions.rollback(version)
+    out.print(f"latest of {versions.dataset}: {before.version if before else 'none'} → {version}", highlight=False)
+
+
+def _workspace(config_path: str | None) -> Workspace:
+    return Workspace.open(load_settings(find_config(config_path), os.environ))
+
+
+def _versions(config_path: str | None, dataset: str | None) -> Versions:
+    workspace = _workspace(config_path)
+    return Versions(workspace.store, dataset or workspace.settings.dataset)
+
+
+def _latest(versions: Versions) -> str:
+    latest = versions.latest()
+    if latest is None:
+        raise click.UsageError(f"dataset {versions.dataset} has no version yet; name one, or run `qstar demo`")
+    return latest.version
+
+
+def _gate(manifest: Manifest) -> Table:
+    table = Table("check", "verdict", "value", "allowed", box=None)
+    for check in manifest.gate.checks:
+        allowed = f"{'' if check.low is None else f'{check.low:g}'} … {'' if check.high is None else f'{check.high:g}'}"
+        table.add_row(check.name, check.verdict.value, "–" if check.value is None else f"{check.value:.4g}", allowed)
+    return table
+
+
+def _funnel(manifest: Manifest) -> Table:
+    table = Table("stage", "entered", "kept", "dropped", box=None)
+    for step in manifest.funnel:
+        drops = ", ".join(f"{reason}: {count}" for reason, count in step.dropped.items())
+        table.add_row(step.stage, str(step.entered), str(step.kept), drops)
+    return table
+
+
+def _models(manifest: Manifest) -> Table:
+    table = Table("role", "model", "sha256", box=None)
+    for role, ref in manifest.models.items():
+        table.add_row(role, ref.name, ref.sha256[:16])
+    return table
+
+
+def _files(manifest: Manifest) -> Table:
+    table = Table("file", "rows", "bytes", "sha256", box=None)
+    for ref in manifest.files:
+        name = ref.key.split("/versions/", 1)[-1].split("/", 1)[-1]
+        table.add_row(name, "" if ref.rows is None else str(ref.rows), f"{ref.bytes:,}", ref.sha256[:16])
+    return table

@@ -1,0 +1,143 @@
+"""`qstar doctor`: is this machine ready, and if not, what to do."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import rich_click as click
+from rich.table import Table
+
+from flows.commands.options import config_option, given_flags, setting_flags
+from flows.console import out
+from flows.packaged import find_config
+from flows.serve import running_server
+from qstar_core.config import Settings
+from qstar_core.configload import load_settings
+from qstar_core.errors import QstarError
+from qstar_core.home import home, model_cache, store_uri
+from qstar_core.stages.workspace import Workspace
+
+
+class State(StrEnum):
+    OK = "ok"
+    NOTE = "note"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`todo` says what to do about a note or a failure."""
+
+    subject: str
+    state: State
+    told: str
+    todo: str = ""
+
+
+Check = Callable[[Settings], Iterator[Finding]]
+
+
+@click.command()
+@config_option
+@setting_flags()
+def doctor(config_path: str | None) -> None:
+    """Check Python, devices, memory, disk, store, server and models; say what to do."""
+    settings = load_settings(find_config(config_path), os.environ, given_flags())
+    findings = [finding for check in (_python, _device, _memory, _disk, _store, _server, _models)
+                for finding in _safely(check, settings)]
+    table = Table("", "what", "found", "to do", box=None)
+    colours = {State.OK: "green", State.NOTE: "yellow", State.FAIL: "red"}
+    for finding in findings:
+        state = f"[{colours[finding.state]}]{finding.state.value}[/]"
+        table.add_row(state, finding.subject, finding.told, finding.todo)
+    out.print(table)
+    if any(finding.state is State.FAIL for finding in findings):
+        raise QstarError("this machine is not ready", "see the lines marked fail")
+
+
+def _safely(check: Check, settings: Settings) -> Iterator[Finding]:
+    try:
+        yield from check(settings)
+    except QstarError as error:
+        yield Finding(check.__name__.strip("_"), State.FAIL, error.problem, error.fix)
+
+
+def _python(_: Settings) -> Iterator[Finding]:
+    import torch
+    import transformers
+
+    state = State.OK if sys.version_info >= (3, 11) else State.FAIL
+    yield Finding("python", state, f"{platform.python_version()}, torch {torch.__version__}, "
+                                   f"transformers {transformers.__version__}", "" if state is State.OK else "use 3.11+")
+
+
+def _device(settings: Settings) -> Iterator[Finding]:
+    import torch
+
+    from qstar_core.engine.hf import resolve_device
+
+    device = resolve_device(settings.engine.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} cores"
+    hint = "" if device.type != "cpu" else "fine for small models; large ones want a GPU"
+    yield Finding("device", State.OK if device.type != "cpu" else State.NOTE, f"{device} ({name})", hint)
+
+
+def _memory(_: Settings) -> Iterator[Finding]:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    small = pages < 3
+    yield Finding("memory", State.NOTE if small else State.OK, f"{pages:.0f} GiB",
+                  "the embedded default needs about 2 GiB" if small else "")
+
+
+def _disk(_: Settings) -> Iterator[Finding]:
+    folder = home()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 2**30
+    yield Finding("disk", State.OK if free > 2 else State.FAIL, f"{free:.0f} GiB free at {home()}",
+                  "" if free > 2 else "free some, or set QSTAR_HOME to another disk")
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    store = Workspace.open(settings).store
+    key = f"doctor/{os.getpid()}"
+    store.write(key, b"probe")
+    store.delete(key)
+    yield Finding("store", State.OK, f"{store_uri(settings)} can be written")
+
+
+def _server(_: Settings) -> Iterator[Finding]:
+    given = os.environ.get("PREFECT_API_URL")
+    server = running_server()
+    if given:
+        yield Finding("server", State.OK, f"PREFECT_API_URL={given}", "runs fail unless it answers")
+    elif server is not None:
+        yield Finding("server", State.OK, f"runs at {server.ui_url}")
+    else:
+        yield Finding("server", State.OK, "none runs; the next run starts one")
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    from qstar_core.models import LATEST, checkpoint_hash, promoted_student, resolve
+
+    student = settings.student.model
+    if student == LATEST:
+        student = promoted_student(settings.student, Workspace.open(settings).store)
+    for role, name in (("student", student), ("teacher", settings.teacher.model)):
+        if name.startswith("builtin:tiny"):
+            built = any(model_cache().glob("tiny-*/teacher/config.json"))
+            told = "built" if built else "built on first use, in about half a minute"
+            yield Finding(role, State.OK, f"{name}, {told}")
+        elif Path(name).is_dir():
+            yield Finding(role, State.OK, f"{name}, SHA-256 {checkpoint_hash(Path(name))[:12]}")
+        elif name.startswith("builtin:"):
+            yield Finding(role, State.OK, f"{name} at {resolve(name, None).path}")
+        else:
+            yield Finding(role, State.NOTE, f"{name}", "fetched from the hub by the first run that needs it")

@@ -1,0 +1,99 @@
+"""Every setting as a flag: `--sampling.temperature 0.7`, made from the settings themselves so that none is missing."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import rich_click as click
+import yaml
+from click import get_current_context
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from flows.packaged import ready_configs
+from qstar_core.config import Settings
+from qstar_core.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Names that users of the older sampler know.
+OLDER_NAMES = {
+    "student.model": "--model_theta", "teacher.model": "--model_t", "source.path": "--dataset",
+    "round.prompts": "--num_samples", "engine.batch_size": "--batch_size", "engine.dtype": "--dtype",
+    "alpha.method": "--alpha_method", "alpha.fixed": "--fixed_alpha", "source.start": "--start_idx",
+    "engine.diagnostics": "--save_diagnostics", "source.prompt_field": "--prompt_field",
+    "source.adapter": "--dataset_adapter",
+}
+_FLAG_OPTIONS = "settings"
+
+
+def setting_flags(older_names: bool = False) -> Callable[[F], F]:
+    """Adds one option a setting; those that were given arrive in the context's `meta`, as read by `given_flags`."""
+
+    def decorate(function: F) -> F:
+        for name, field in reversed(list(_leaves(Settings))):
+            function = _option(name, field, older_names)(function)
+        return function
+
+    return decorate
+
+
+def given_flags() -> dict[str, Any]:
+    """The settings that were set by a flag, by dotted name."""
+    return dict(get_current_context().meta.get(_FLAG_OPTIONS, {}))
+
+
+def _option(name: str, field: FieldInfo, older_names: bool) -> Callable[[F], F]:
+    older = OLDER_NAMES.get(name) if older_names else None
+    names = [f"--{name}", *([older] if older else [])]
+    parameter = name.replace(".", "__")
+
+    def remember(context: click.Context, _: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            context.meta.setdefault(_FLAG_OPTIONS, {})[name] = _read(name, value)
+
+    # Older callers write `--save_diagnostics` without a value.
+    bare: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if field.annotation is bool else {}
+    return click.option(*names, parameter, metavar=_kind(field), help=_help(field), callback=remember,
+                        expose_value=False, **bare)
+
+
+def _read(name: str, text: str) -> Any:
+    """A flag's text means what it would mean in the settings file, except that plain text stays text."""
+    if name.startswith("prompts."):
+        return text
+    try:
+        return yaml.safe_load(text) if text else text
+    except yaml.YAMLError:
+        raise ConfigError(f"--{name} {text!r} cannot be read", "quote it as YAML would need it") from None
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _leaves(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def _kind(field: FieldInfo) -> str:
+    annotation = field.annotation
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        annotation = next(kind for kind in typing.get_args(annotation) if kind is not type(None))
+    if typing.get_origin(annotation) is typing.Literal:
+        return "|".join(str(choice) for choice in typing.get_args(annotation))
+    return {int: "N", float: "X", bool: "true|false", str: "TEXT"}.get(annotation, "YAML")  # type: ignore[arg-type]
+
+
+def _help(field: FieldInfo) -> str:
+    default = field.default
+    shown = "" if default is None or default == "" or isinstance(default, tuple) else f" [default: {default}]"
+    return f"{field.description or ''}{shown}".replace("{%", "{ %")
+
+
+config_option = click.option("--config", "config_path", metavar="FILE|NAME", default=None,
+                             help=f"YAML file with settings, or a ready one: {', '.join(ready_configs())}")

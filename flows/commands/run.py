@@ -1,0 +1,114 @@
+"""`qstar demo`, `qstar generate`, `qstar refresh`: run one round and say where it went."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import rich_click as click
+
+from flows.commands.options import config_option, given_flags, setting_flags
+from flows.console import err, out, round_view
+from flows.packaged import find_config
+from flows.serve import ensure_server
+from qstar_core.config import Settings
+from qstar_core.configload import load_settings
+from qstar_core.errors import ConfigError, QstarError
+from qstar_core.records import DatasetVersion
+from qstar_core.stages.workspace import Workspace, today
+
+
+@click.command()
+@click.option("--model", type=click.Choice(["tiny", "smollm2"]), default="tiny", show_default=True,
+              help="tiny: two small models, trained here on first use. smollm2: SmolLM2-135M as its own teacher")
+@click.option("--round", "round_name", default="1", show_default=True,
+              help="Name of the round; the same name goes on where it stopped, another makes the next version")
+@setting_flags()
+def demo(model: str, round_name: str) -> None:
+    """The main job on embedded defaults: from prompts to a published dataset version with a report."""
+    settings = load_settings(find_config(model), os.environ, given_flags())
+    _announce("demo", settings, round_name)
+    _run_and_tell(settings, round_name)
+
+
+@click.command()
+@config_option
+@click.option("--round", "round_name", default=None, help="Name of the round [default: today's date]")
+@setting_flags()
+def refresh(config_path: str | None, round_name: str | None) -> None:
+    """One nightly round as configured: sample, filter, judge, report, publish."""
+    settings = load_settings(find_config(config_path), os.environ, given_flags())
+    name = round_name or today()
+    _announce("refresh", settings, name)
+    _run_and_tell(settings, name)
+
+
+@click.command()
+@config_option
+@click.option("--output", type=click.Path(path_type=Path), required=True,
+              help="File to write, in the OpenAI messages format; diagnostics go beside it")
+@click.option("--round", "round_name", default="once", show_default=True, help="Name of the round")
+@setting_flags(older_names=True)
+def generate(config_path: str | None, output: Path, round_name: str) -> None:
+    """One shot without YAML: prompts of a dataset in, one JSONL file out.
+
+    Every setting has a flag. The names of the older sampler work too: --model_theta, --model_t, --dataset,
+    --num_samples, --batch_size, --dtype, --alpha_method, --fixed_alpha, --start_idx, --save_diagnostics,
+    --prompt_field, --dataset_adapter.
+    """
+    if output.is_dir():
+        raise ConfigError(f"--output {output} is a folder", "name a file, such as data.jsonl")
+    settings = load_settings(find_config(config_path), os.environ, {"dataset": "generate", **given_flags()})
+    _announce("generate", settings, round_name)
+    version, _ = _run(settings, round_name)
+    written = _export(settings, version, output)
+    for path in written:
+        out.print(f"{path}", highlight=False, soft_wrap=True)
+
+
+def _announce(command: str, settings: Settings, round_name: str) -> None:
+    err.print(f"[bold]qstar {command}[/bold]: dataset {settings.dataset}, round {round_name}, "
+              f"q* by {settings.alpha.method}")
+
+
+def _run_and_tell(settings: Settings, round_name: str) -> None:
+    version, page = _run(settings, round_name)
+    lines = {"Dataset version": f"{version.dataset} {version.version}, {version.rows} rows", "Files": version.uri,
+             "Report": f"{version.uri}/report.html", "Flow run": page}
+    for name, value in lines.items():
+        out.print(f"{name:<16} {value}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _run(settings: Settings, round_name: str) -> tuple[DatasetVersion, str]:
+    """The flow, in this process, on a Prefect server that is started where none runs; also the page of the run."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    with err.status("starting"):
+        server = ensure_server()
+        from flows.refresh import refresh as flow
+    err.print(f"  [bold]server   [/bold]{server.ui_url}", highlight=False)
+    with round_view():
+        state = flow(settings, round_name, return_state=True)
+    page = server.run_page(str(state.state_details.flow_run_id))
+    try:
+        return state.result(), page
+    except QstarError:
+        err.print(f"  [bold]run      [/bold]{page}", highlight=False, soft_wrap=True)
+        raise
+
+
+def _export(settings: Settings, version: DatasetVersion, output: Path) -> list[Path]:
+    """The data file, and the diagnostics beside it."""
+    from qstar_core.store.integrity import download_verified
+    from qstar_core.store.versions import Versions
+
+    workspace = Workspace.open(settings)
+    manifest = Versions(workspace.store, version.dataset).manifest(version.version)
+    targets = {"data/data.jsonl": output}
+    if settings.engine.diagnostics:
+        targets["diagnostics/diagnostics.jsonl"] = output.with_name(f"{output.stem}_diagnostics.jsonl")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for ref in manifest.files:
+        for name, target in targets.items():
+            if ref.key.endswith(f"/{name}"):
+                download_verified(workspace.store, ref, target)
+    return list(targets.values())

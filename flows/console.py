@@ -1,0 +1,64 @@
+"""The terminal: one line a stage, a live bar while something takes long, everything on stderr but results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from tasks.events import Event, listening
+
+out = Console()
+err = Console(stderr=True)
+
+
+class RoundView:
+    """Shows the events of a round as they come."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bars: dict[str, TaskID] = {}
+        self._samples = 0
+        self._tokens = 0
+        self._since: float | None = None
+
+    def __call__(self, event: Event) -> None:
+        if event.text:
+            self._end(event.stage)
+            line = Text(f"  {event.stage:<9}", style="bold")
+            line.append(event.text, style="not bold")
+            self._progress.console.print(line)
+        elif event.stage == "generate":
+            self._generate(event)
+        else:
+            self._advance(f"{event.stage} {event.item}", event.item, event.done, event.total)
+
+    def _generate(self, event: Event) -> None:
+        self._samples += event.done
+        self._tokens += event.tokens
+        if event.tokens and self._since is None:
+            self._since = time.monotonic()
+        elapsed = time.monotonic() - self._since if self._since is not None else 0.0
+        rate = f" {self._tokens / elapsed:,.0f} tok/s" if elapsed > 0.5 else ""
+        self._advance("generate", f"q* samples{rate}", self._samples, event.total)
+
+    def _advance(self, key: str, label: str, done: int, total: int) -> None:
+        if key not in self._bars:
+            self._bars[key] = self._progress.add_task(label, total=total)
+        self._progress.update(self._bars[key], description=label, completed=done, total=total)
+
+    def _end(self, stage: str) -> None:
+        for key in [key for key in self._bars if key.split()[0] == stage]:
+            self._progress.remove_task(self._bars.pop(key))
+
+
+@contextmanager
+def round_view() -> Iterator[None]:
+    """Listen to the round that runs inside of the block."""
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as progress, listening(RoundView(progress)):
+        yield

@@ -1,0 +1,33 @@
+"""How a bucket is reached: the user's settings, and what only tests and the local server set.
+
+No secret stands here. Credentials come from boto3's own chain (environment, profile, role), or from
+`credentials_file`, which has AWS's format.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from qstar_core.config import S3Settings
+from qstar_core.errors import ConfigError
+
+
+class S3Connection(S3Settings):
+    credentials_file: Path | None = None
+    part_mb: int = Field(16, ge=5, le=5000)
+    max_attempts: int = Field(4, ge=1, le=20)
+    connect_timeout_s: float = Field(5.0, gt=0)
+    read_timeout_s: float = Field(60.0, gt=0)
+
+    @classmethod
+    def of(cls, settings: S3Settings) -> S3Connection:
+        """The settings with the rest of a connection. ConfigError for an unusable address, which it does not repeat."""
+        address = urlsplit(settings.endpoint_url or "https://aws")
+        if "@" in address.netloc:
+            raise ConfigError("store.s3.endpoint_url holds credentials", "put them into a profile or the environment")
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise ConfigError("store.s3.endpoint_url is no address", "write http://host:port or https://host")
+        return settings if isinstance(settings, cls) else cls(**settings.model_dump())

@@ -1,0 +1,68 @@
+"""Files and bytes that carry their SHA-256: what goes in returns a FileRef, what comes out is compared with it.
+
+`download_verified` leaves a file only if its hash is the recorded one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from pathlib import Path
+
+from qstar_core.errors import IntegrityError
+from qstar_core.records import FileRef
+from qstar_core.store import faults
+from qstar_core.store.objects import ObjectStore
+
+CHUNK = 1 << 20
+
+
+def sha256_bytes(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Streamed. NotFoundError if there is no such file."""
+    with faults.reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def store_file(store: ObjectStore, key: str, path: Path, *, rows: int | None = None,
+               if_absent: bool = False) -> FileRef:
+    """Upload a local file and return the reference to it."""
+    with faults.reading(path):
+        ref = FileRef(key=key, sha256=sha256_file(path), bytes=path.stat().st_size, rows=rows)
+    store.upload(key, path, if_absent=if_absent)
+    return ref
+
+
+def store_bytes(store: ObjectStore, key: str, data: bytes, *, rows: int | None = None,
+                if_absent: bool = False) -> FileRef:
+    """Write bytes and return the reference to them."""
+    store.write(key, data, if_absent=if_absent)
+    return FileRef(key=key, sha256=sha256_bytes(data), bytes=len(data), rows=rows)
+
+
+def download_verified(store: ObjectStore, ref: FileRef, path: Path) -> None:
+    """The object into a local file whose hash is that of the reference, or IntegrityError and no file."""
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.unverified")
+    try:
+        store.download(ref.key, part)
+        _compare(store, ref, sha256_file(part))
+        with faults.writing(path):
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_verified(store: ObjectStore, ref: FileRef) -> bytes:
+    """The bytes whose hash is that of the reference, or IntegrityError."""
+    data = store.read(ref.key)
+    _compare(store, ref, sha256_bytes(data))
+    return data
+
+
+def _compare(store: ObjectStore, ref: FileRef, found: str) -> None:
+    if found != ref.sha256:
+        raise IntegrityError(f"{store.locate(ref.key)} has SHA-256 {found[:12]}…, recorded was {ref.sha256[:12]}…",
+                             "the object is damaged or was replaced: restore it or publish the version again")
