@@ -31,7 +31,7 @@ class RoundView:
             self._end(event.stage)
             line = Text(f"  {event.stage:<9}", style="bold")
             line.append(event.text, style="not bold")
-            self._progress.console.print(line)
+            self._progress.console.print(line, soft_wrap=True)
         elif event.stage == "generate":
             self._generate(event)
         else:

@@ -19,12 +19,13 @@ def analyze(files: tuple[Path, ...], output: Path) -> None:
 
     Several files are compared with the first one. Diagnostics of older samplers work too.
     """
-    from qstar_core.analysis.analyse import HEADINGS, analyse, as_table
+    from qstar_core.analysis.analyse import analyse, as_table
 
     analysis = analyse(files, output)
-    table = Table(*HEADINGS, box=None)
-    for row in as_table(analysis):
-        table.add_row(*(row[heading] for heading in HEADINGS))
+    headings, rows = as_table(analysis)
+    table = Table(*headings, box=None)
+    for row in rows:
+        table.add_row(*row)
     out.print(table)
-    for path in (output / "analysis.json", *analysis.figures):
-        out.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
+    for name in ("analysis.json", *analysis.figures):
+        out.print(f"wrote {output / name}", highlight=False, soft_wrap=True, markup=False)

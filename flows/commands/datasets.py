@@ -27,7 +27,8 @@ def datasets() -> None:
 @datasets.command("list")
 @config_option
 @dataset_option
-def list_versions(config_path: str | None, dataset: str | None) -> None:
+@click.option("--names", is_flag=True, help="Print the names of the versions only, one a line")
+def list_versions(config_path: str | None, dataset: str | None, names: bool) -> None:
     """All versions, newest first; * marks the latest."""
     workspace = _workspace(config_path)
     table = Table("", "dataset", "version", "rows", "gate", "tokens/s", "created", box=None)
@@ -36,13 +37,16 @@ def list_versions(config_path: str | None, dataset: str | None) -> None:
         latest = versions.latest()
         manifests = sorted((versions.manifest(v) for v in versions.names()), key=lambda m: m.created, reverse=True)
         for manifest in manifests:
+            if names:
+                out.print(manifest.version, highlight=False)
+                continue
             mark = "*" if latest and latest.version == manifest.version else ""
             table.add_row(mark, name, manifest.version, str(manifest.rows), manifest.gate.verdict.value,
                           f"{manifest.speed.get('tokens_per_second', 0):,.0f}", manifest.created)
-    if not table.row_count:
+    if table.row_count:
+        out.print(table)
+    elif not names:
         out.print("no versions yet: `qstar demo` makes the first")
-        return
-    out.print(table)
 
 
 @datasets.command()

@@ -83,6 +83,9 @@ def _run(settings: Settings, round_name: str) -> tuple[DatasetVersion, str]:
     """The flow, in this process, on a Prefect server that is started where none runs; also the page of the run."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     with err.status("starting"):
+        from qstar_core.stages.planning import check_settings
+
+        check_settings(settings)
         server = ensure_server()
         from flows.refresh import refresh as flow
     err.print(f"  [bold]server   [/bold]{server.ui_url}", highlight=False)

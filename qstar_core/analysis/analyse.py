@@ -14,8 +14,6 @@ from qstar_core.analysis.statistics import Comparison, FileStatistics, Interval,
 from qstar_core.errors import DataError
 from qstar_core.records import Record
 
-HEADINGS = ("file", "measure", "n", "mean", "95 % interval", "std", "min", "5 %", "median", "95 %", "max", "left out")
-
 
 class Analysis(Record):
     """`figures` are the names of the files written beside `analysis.json`."""
@@ -42,47 +40,47 @@ def analyse(paths: Sequence[Path], out_dir: Path) -> Analysis:
     return analysis
 
 
-def as_table(analysis: Analysis) -> list[dict[str, str]]:
-    """Rows for a terminal, each with all of HEADINGS as keys; what does not apply is an empty text."""
-    rows = [row for file in analysis.files for row in _file_rows(file)]
-    rows += [
-        _row(f"{c.other} − {c.base}", c.column, mean=_number(c.difference), interval=c.interval)
-        for c in analysis.comparisons
+def as_table(analysis: Analysis) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings and rows for a terminal: one file with its spread, or several side by side with what differs."""
+    if len(analysis.files) == 1:
+        return _alone(analysis.files[0])
+    files, base = analysis.files, analysis.files[0].label
+    headings = ("measure", *(file.label for file in files), *(f"{file.label} − {base}" for file in files[1:]))
+    differences = {(c.other, c.column): _with_interval(c.difference, c.interval) for c in analysis.comparisons}
+    columns = [{**{c.column: _with_interval(c.mean, c.interval) for c in file.columns}, **_shares(file)}
+               for file in files]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    return headings, [
+        (name, *(column.get(name, "") for column in columns),
+         *(differences.get((file.label, name), "") for file in files[1:]))
+        for name in names
     ]
-    return rows
 
 
-def _file_rows(file: FileStatistics) -> list[dict[str, str]]:
-    rows = []
+def _alone(file: FileStatistics) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    headings = ("measure", "mean [95 %]", "std", "median", "5 % … 95 %", "n")
+    rows: list[tuple[str, ...]] = []
     for column in file.columns:
         quantiles = column.quantiles or {}
-        rows.append(_row(file.label, column.column, n=column.n, mean=_number(column.mean), interval=column.interval) | {
-            "std": _number(column.std), "min": _number(column.minimum), "max": _number(column.maximum),
-            "5 %": _number(quantiles.get("5 %")), "median": _number(quantiles.get("50 %")),
-            "95 %": _number(quantiles.get("95 %")), "left out": _left_out(column.missing, column.not_finite),
-        })
-    for share in file.shares:
-        shown = "" if share.share is None else f"{100 * share.share:.1f} %"
-        rows.append(_row(file.label, f"{share.column} in [{share.low}, {share.high}]", n=share.n, mean=shown))
-    gap = file.kl_gap
-    if gap is not None:
-        rows.append(_row(file.label, "KL(q‖π_θ) − KL(q‖π_t)", n=gap.n, mean=_number(gap.mean), interval=gap.interval))
-        rows.append(_row(file.label, "|KL(q‖π_θ) − KL(q‖π_t)|", n=gap.n, mean=_number(gap.mean_absolute)))
-    return rows
+        spread = f"{_number(quantiles.get('5 %'))} … {_number(quantiles.get('95 %'))}" if quantiles else ""
+        rows.append((column.column, _with_interval(column.mean, column.interval), _number(column.std),
+                     _number(quantiles.get("50 %")), spread, f"{column.n:,}"))
+    rows += [(name, value, "", "", "", "") for name, value in _shares(file).items()]
+    return headings, rows
 
 
-def _row(file: str, measure: str, *, mean: str, n: int | None = None,
-         interval: Interval | None = None) -> dict[str, str]:
-    shown = "" if interval is None else f"{_number(interval.low)} … {_number(interval.high)}"
-    return dict.fromkeys(HEADINGS, "") | {
-        "file": file, "measure": measure, "n": "" if n is None else f"{n:,}", "mean": mean, "95 % interval": shown,
-    }
+def _shares(file: FileStatistics) -> dict[str, str]:
+    shown = {f"{s.column} in [{s.low}, {s.high}]": "" if s.share is None else f"{100 * s.share:.1f} %"
+             for s in file.shares}
+    if file.kl_gap is not None:
+        shown["KL(q‖θ) − KL(q‖t)"] = _with_interval(file.kl_gap.mean, file.kl_gap.interval)
+    return shown
 
 
-def _left_out(missing: int, not_finite: int) -> str:
-    parts = [f"{missing:,} missing"] * bool(missing) + [f"{not_finite:,} not finite"] * bool(not_finite)
-    return ", ".join(parts)
+def _with_interval(value: float | None, interval: Interval | None) -> str:
+    shown = _number(value)
+    return shown if interval is None else f"{shown} [{_number(interval.low)}, {_number(interval.high)}]"
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else f"{value:.3g}"

@@ -9,7 +9,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from qstar_core.analysis.analyse import HEADINGS, Analysis, analyse, as_table
+from qstar_core.analysis.analyse import Analysis, analyse, as_table
 from qstar_core.errors import DataError
 from tests.analysis.example import older_rows, our_rows, write_jsonl
 
@@ -42,17 +42,23 @@ def test_figures_of_absent_columns_are_left_out(tmp_path: Path) -> None:
     assert analyse([path], tmp_path / "out").figures == ("alpha_mean.png",)
 
 
-def test_the_table_says_what_the_analysis_says(tmp_path: Path) -> None:
+def test_the_table_sets_files_side_by_side(tmp_path: Path) -> None:
     analysis = analyse(two_files(tmp_path), tmp_path / "out")
-    rows = as_table(analysis)
-    assert all(tuple(row) == HEADINGS for row in rows)
-    assert {file.label for file in analysis.files} <= {row["file"] for row in rows}
-    ess = next(row for row in rows if row["file"] == "ours.jsonl" and row["measure"] == "ess_ratio_mean")
-    assert ess["left out"] == "6 missing" and ess["n"] == "54"
-    difference = next(row for row in rows if row["file"].startswith("_older") and row["file"].endswith("− ours.jsonl")
-                      and row["measure"] == "alpha_mean")
-    assert float(difference["mean"]) == pytest.approx(0.2, abs=0.08) and "…" in difference["95 % interval"]
-    assert any(row["measure"] == "alpha_mean in [0.2, 0.8]" and row["mean"].endswith("%") for row in rows)
+    headings, rows = as_table(analysis)
+    labels = [file.label for file in analysis.files]
+    assert headings == ("measure", *labels, *(f"{label} − {labels[0]}" for label in labels[1:]))
+    assert all(len(row) == len(headings) for row in rows)
+    alpha = next(row for row in rows if row[0] == "alpha_mean")
+    assert float(alpha[-1].split(" [")[0]) == pytest.approx(0.2, abs=0.08)
+    assert next(row for row in rows if row[0] == "alpha_mean in [0.2, 0.8]")[1].endswith("%")
+
+
+def test_the_table_of_one_file_shows_its_spread(tmp_path: Path) -> None:
+    analysis = analyse(two_files(tmp_path)[:1], tmp_path / "out")
+    headings, rows = as_table(analysis)
+    ess = dict(zip(headings, next(row for row in rows if row[0] == "ess_ratio_mean"), strict=True))
+    column = next(c for c in analysis.files[0].columns if c.column == "ess_ratio_mean")
+    assert ess["n"] == str(column.n) and ess["std"] == f"{column.std:.3g}"
 
 
 def test_nothing_is_written_when_one_file_is_bad(tmp_path: Path) -> None:
