@@ -70,10 +70,17 @@ class Versions:
         return self._store.head(f"{self.key(version)}/manifest.json") is not None
 
     def latest(self) -> Latest | None:
+        return self._latest_with_etag()[0]
+
+    def _latest_with_etag(self) -> tuple[Latest | None, str]:
         try:
-            return Latest.model_validate_json(self._store.read(self._latest_key))
+            data, etag = self._store.read_with_etag(self._latest_key)
+            return Latest.model_validate_json(data), etag
         except NotFoundError:
-            return None
+            return None, ""
+        except ValidationError:
+            raise IntegrityError(f"{self._store.locate(self._latest_key)} is damaged",
+                                 "remove it, then roll back to the version that shall be latest") from None
 
     def add(self, manifest: Manifest) -> None:
         """Make a version visible. Its files are in place; each is checked to be there with its recorded size."""
@@ -101,11 +108,7 @@ class Versions:
     def _move(self, version: str, only_if_new: bool) -> None:
         sha256 = self.reference(version).manifest_sha256
         for _ in range(_ATTEMPTS):
-            try:
-                data, etag = self._store.read_with_etag(self._latest_key)
-                current: Latest | None = Latest.model_validate_json(data)
-            except NotFoundError:
-                current, etag = None, ""
+            current, etag = self._latest_with_etag()
             history = current.history if current else ()
             if (only_if_new and version in history) or (current and current.version == version):
                 return
