@@ -34,8 +34,10 @@ def setting_flags(older_names: bool = False) -> Callable[[F], F]:
     """Adds one option a setting; those that were given arrive in the context's `meta`, as read by `given_flags`."""
 
     def decorate(function: F) -> F:
+        taken = set(OLDER_NAMES.values()) if older_names else set()
         for name, field in reversed(list(_leaves(Settings))):
-            function = _option(name, field, older_names)(function)
+            if f"--{name}" not in taken:
+                function = _option(name, field, older_names)(function)
         return function
 
     return decorate

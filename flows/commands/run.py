@@ -14,6 +14,7 @@ from flows.serve import ensure_server
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
 from qstar_core.errors import ConfigError, QstarError
+from qstar_core.gate import CHECKS
 from qstar_core.records import DatasetVersion
 from qstar_core.stages.workspace import Workspace, today
 
@@ -54,11 +55,12 @@ def generate(config_path: str | None, output: Path, round_name: str) -> None:
 
     Every setting has a flag. The names of the older sampler work too: --model_theta, --model_t, --dataset,
     --num_samples, --batch_size, --dtype, --alpha_method, --fixed_alpha, --start_idx, --save_diagnostics,
-    --prompt_field, --dataset_adapter.
+    --prompt_field, --dataset_adapter. The gate's checks only warn here.
     """
     if output.is_dir():
         raise ConfigError(f"--output {output} is a folder", "name a file, such as data.jsonl")
-    settings = load_settings(find_config(config_path), os.environ, {"dataset": "generate", **given_flags()})
+    one_shot = {"dataset": "generate", "gate.warn_only": list(CHECKS)}
+    settings = load_settings(find_config(config_path), os.environ, {**one_shot, **given_flags()})
     _announce("generate", settings, round_name)
     version, _ = _run(settings, round_name)
     written = _export(settings, version, output)

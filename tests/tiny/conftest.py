@@ -1,19 +1,8 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from qstar_core.tiny.recipe import PairRecipe, Recipe
-
-REPOSITORY = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def model_cache() -> Path:
-    """Shared by all runs on this machine, so that the models are made once."""
-    return Path(os.environ.get("QSTAR_TEST_CACHE", REPOSITORY / ".qstar" / "cache" / "models"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,35 @@
+"""One real Prefect server for the flow tests, started and stopped by the product itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flows.project import Project
+
+MakeProject = Callable[..., Project]
+
+
+@pytest.fixture(scope="session")
+def api_url(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Iterator[str]:
+    project = Project.make(tmp_path_factory.mktemp("server"), model_cache, None)
+    told = project.run("up").stdout
+    try:
+        yield told.split()[1] + "/api"
+    finally:
+        project.run("down")
+
+
+@pytest.fixture
+def project(tmp_path: Path, model_cache: Path, api_url: str) -> Project:
+    return Project.make(tmp_path / "project", model_cache, api_url)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, model_cache: Path, api_url: str) -> Project:
+    """A project in which the small demo ran once, without trouble. Tests only read it."""
+    project = Project.make(tmp_path_factory.mktemp("undisturbed"), model_cache, api_url)
+    project.run("demo")
+    return project

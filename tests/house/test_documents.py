@@ -1,0 +1,95 @@
+"""The documents tell the truth: every setting, command, filter and α method is in them, and README's commands run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from flows.cli import qstar
+from qstar_core.filters.chain import FILTERS
+from qstar_core.mixture.alpha import METHODS
+from tests.flows.project import SMALL, Project
+
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+DOCS = {path.name: path.read_text(encoding="utf-8") for path in (REPOSITORY / "docs").glob("*.md")}
+
+
+def console_lines() -> list[str]:
+    blocks = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
+    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+def test_every_command_is_documented() -> None:
+    for name in qstar.commands:
+        assert f"qstar {name}" in README, name
+
+
+def test_every_filter_and_method_is_documented() -> None:
+    for name in FILTERS:
+        assert f"`{name}`" in DOCS["filters.md"], name
+    for name in METHODS:
+        assert f"`{name}`" in DOCS["concepts.md"], name
+
+
+def test_the_table_of_settings_is_the_settings() -> None:
+    made = subprocess.run([sys.executable, "docs/make_settings.py"], capture_output=True, text=True, cwd=REPOSITORY,
+                          check=True).stdout
+    assert made.strip() == DOCS["settings.md"].strip(), "run: python docs/make_settings.py > docs/settings.md"
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for path in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            if not target.startswith(("http://", "https://", "mailto:")):
+                assert (path.parent / target).exists(), f"{path.name} → {target}"
+
+
+def test_readme_names_the_two_commands() -> None:
+    assert {"make demo", "make test"} <= set(console_lines())
+
+
+def test_readmes_commands_run_in_order(tmp_path: Path, model_cache: Path) -> None:
+    """Every `$ qstar …` line, in one project, from nothing."""
+    project = Project.make(tmp_path / "project", model_cache, None, **SMALL)
+    shutil.copytree(REPOSITORY / "examples", project.folder / "examples")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    lines = [line for line in console_lines() if "qstar " in line and not line.startswith("make ")]
+    assert len(lines) >= 8
+    try:
+        for line in lines:
+            done = subprocess.run(["bash", "-c", line], cwd=project.folder, env={**project.env, "PATH": path},
+                                  capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    finally:
+        project.run("down")
+
+
+@pytest.mark.parametrize("script", ["basic.py", "two_prompts.py"])
+def test_examples_run(tmp_path: Path, model_cache: Path, script: str) -> None:
+    project = Project.make(tmp_path / "project", model_cache, None)
+    done = subprocess.run([sys.executable, str(REPOSITORY / "examples" / script)], cwd=project.folder, env=project.env,
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, model_cache: Path) -> None:
+    project = Project.make(tmp_path / "project", model_cache, None)
+    notebook = nbformat.read(REPOSITORY / "examples" / "walkthrough.ipynb", as_version=4)
+    before = dict(os.environ)
+    os.environ.update({name: project.env[name] for name in ("QSTAR_HOME", "QSTAR_MODEL_CACHE")})
+    try:
+        NotebookClient(notebook, timeout=300, kernel_name="python3",
+                       resources={"metadata": {"path": str(project.folder)}}).execute()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
