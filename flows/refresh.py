@@ -19,6 +19,8 @@ from tasks.events import Event, emit
 from tasks.generate import generate_task
 from tasks.prepare import ingest_task, plan_task, resolve_models_task
 
+_DEFAULTS = Settings()
+
 
 def _run_name() -> str:
     parameters: dict[str, Any] = flow_run.parameters
@@ -28,7 +30,7 @@ def _run_name() -> str:
 
 
 @flow(name="refresh", flow_run_name=_run_name)
-def refresh(settings: Settings, round_name: str | None = None) -> DatasetVersion:
+def refresh(settings: Settings = _DEFAULTS, round_name: str | None = None) -> DatasetVersion:
     """Sample one round of training data from q*, filter it, judge it, and publish it if the gate lets it pass."""
     models = resolve_models_task(settings)
     ingested = ingest_task(settings, round_name or today())

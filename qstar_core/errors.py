@@ -51,6 +51,10 @@ class StoreError(QstarError):
     exit_code = 6
 
 
+class UnavailableError(StoreError):
+    """The store does not answer, or not now; the same request may succeed later."""
+
+
 class NotFoundError(StoreError):
     """The object does not exist."""
 

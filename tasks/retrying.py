@@ -1,5 +1,5 @@
-"""Which failures another try can mend: a store that does not answer now may answer in a moment; a wrong setting, a
-missing file, a lost race or a damaged object will not change.
+"""Which failures another try can mend: a store that does not answer now may answer in a moment. A wrong setting, a
+missing file, refused access, a full disk, a lost race or a damaged object will not change by waiting.
 """
 
 from __future__ import annotations
@@ -8,17 +8,14 @@ from typing import Any
 
 from prefect.client.schemas.objects import State
 
-from qstar_core.errors import ConflictError, IntegrityError, NotFoundError, StoreError
+from qstar_core.errors import UnavailableError
 
 RETRIES = 3
 DELAYS_S: list[float] = [2, 10, 30]
-_FINAL = (ConflictError, IntegrityError, NotFoundError)
 
 
 def is_transient(error: BaseException) -> bool:
-    if isinstance(error, StoreError):
-        return not isinstance(error, _FINAL)
-    return isinstance(error, ConnectionError | TimeoutError)
+    return isinstance(error, UnavailableError | ConnectionError | TimeoutError)
 
 
 def retry_if_transient(task: Any, run: Any, state: State[Any]) -> bool:

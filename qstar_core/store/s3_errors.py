@@ -12,7 +12,7 @@ from boto3.exceptions import Boto3Error
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
-from qstar_core.errors import ConflictError, IntegrityError, NotFoundError, StoreError
+from qstar_core.errors import ConflictError, IntegrityError, NotFoundError, StoreError, UnavailableError
 
 S3_ERRORS: tuple[type[Exception], ...] = (ClientError, BotoCoreError, Boto3Error)
 
@@ -42,6 +42,9 @@ _CODES: dict[str, tuple[str, str]] = {
     "BadDigest": ("the bytes were damaged on the way", "run it again"),
     "XAmzContentChecksumMismatch": ("the bytes were damaged on the way", "run it again"),
 }
+
+_PASSING = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "BadDigest", "XAmzContentChecksumMismatch"})
+_BROKEN = (boto.ConnectionError, boto.HTTPClientError)
 
 _KINDS: tuple[tuple[type[Exception], str, str], ...] = (
     (boto.NoCredentialsError, "no credentials were found", f"{_CREDENTIALS} (`aws configure` writes one)"),
@@ -78,7 +81,8 @@ def as_store_error(error: Exception, where: str, *, if_match: bool = False) -> S
         return IntegrityError(f"{where}: the bytes do not match their checksum", "run it again")
     for kind, problem, fix in _KINDS:
         if isinstance(error, kind):
-            return StoreError(f"{where}: {problem}", fix)
+            passing = isinstance(error, _BROKEN) and not isinstance(error, boto.SSLError)
+            return (UnavailableError if passing else StoreError)(f"{where}: {problem}", fix)
     return StoreError(f"{where}: {type(error).__name__}: {str(error)[:300]}", _ENDPOINT)
 
 
@@ -93,4 +97,5 @@ def _from_answer(error: ClientError, where: str, if_match: bool) -> StoreError:
     # SeaweedFS and others answer a refused write with 403 and a code of their own
     problem, fix = _CODES.get(code) or _CODES.get(str(status)) or (
         f"the server answered {code or status}: {str(detail.get('Message', ''))[:200]}", _ENDPOINT)
-    return StoreError(f"{where}: {problem} ({code})", fix)
+    passing = code in _PASSING or status >= 500
+    return (UnavailableError if passing else StoreError)(f"{where}: {problem} ({code})", fix)

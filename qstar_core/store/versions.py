@@ -60,11 +60,10 @@ class Versions:
                                  "roll back to another version") from None
 
     def reference(self, version: str) -> DatasetVersion:
-        key = f"{self.key(version)}/manifest.json"
-        data = self._store.read(key)
-        manifest = Manifest.model_validate_json(data)
+        rows = self.manifest(version).rows
+        data = self._store.read(f"{self.key(version)}/manifest.json")
         return DatasetVersion(dataset=self.dataset, version=version, uri=self._store.locate(self.key(version)),
-                              manifest_sha256=sha256_bytes(data), rows=manifest.rows)
+                              manifest_sha256=sha256_bytes(data), rows=rows)
 
     def exists(self, version: str) -> bool:
         return self._store.head(f"{self.key(version)}/manifest.json") is not None

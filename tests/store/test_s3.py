@@ -15,7 +15,7 @@ from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 
 from qstar_core.config import S3Settings
-from qstar_core.errors import ConfigError, ConflictError, IntegrityError, NotFoundError, StoreError
+from qstar_core.errors import ConfigError, ConflictError, IntegrityError, NotFoundError, StoreError, UnavailableError
 from qstar_core.store.localserver import RunningS3
 from qstar_core.store.s3 import S3Store
 from qstar_core.store.s3_errors import as_store_error
@@ -187,7 +187,7 @@ def test_a_forked_child_opens_its_own_connection(s3_server: RunningS3) -> None:
     ("301", 301, StoreError, "store.s3.region"),
     ("AuthorizationHeaderMalformed", 400, StoreError, "store.s3.region"),
     ("ExpiredToken", 400, StoreError, "sign in again"),
-    ("SlowDown", 503, StoreError, "max_concurrency"),
+    ("SlowDown", 503, UnavailableError, "max_concurrency"),
     ("PreconditionFailed", 412, ConflictError, "read it again"),
     ("ConditionalRequestConflict", 409, ConflictError, "read it again"),
     ("NoSuchKey", 404, NotFoundError, "check the name"),
