@@ -7,9 +7,9 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 
-_MARK = re.compile(r"####\s*([^\n]+)")
-_ANSWER = re.compile(r"\banswer\b(?:\s+is\b)?\s*[:=]?\s*([^\n]+)", re.IGNORECASE)
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+# Possessive: a completion of nothing but white space must not make the search go back and forth.
+_MARKS = (re.compile(r"####\s*+"), re.compile(r"\banswer\b(?:\s++is\b)?+\s*+[:=]?+\s*+", re.IGNORECASE))
+_NUMBER = re.compile(r"-?\d+(?:,\d+)*(?:\.\d+)?")
 _WRAPPING = " \t$*`'\".,;:!?"
 
 
@@ -18,10 +18,11 @@ def final_answer(text: str) -> str | None:
     boxed = last_boxed(text)
     if boxed is not None:
         return boxed
-    for pattern in (_MARK, _ANSWER):
-        found = pattern.findall(text)
-        if found:
-            return str(found[-1]).strip()
+    for mark in _MARKS:
+        for found in reversed(list(mark.finditer(text))):
+            line = text[found.end():].partition("\n")[0].strip()
+            if line:
+                return line
     numbers = _NUMBER.findall(text)
     return numbers[-1] if numbers else None
 
@@ -52,8 +53,8 @@ def _words(text: str) -> list[str]:
 
 def _stated_number(text: str) -> Decimal | None:
     """The number that a phrase such as `5 + 3 = 8 apples` states: the one after the last `=`, else its only one."""
-    numbers = _NUMBER.findall(text.rpartition("=")[2])
-    return _number(numbers[0]) if len(set(numbers)) == 1 else None
+    numbers = {_number(found) for found in _NUMBER.findall(text.rpartition("=")[2])}
+    return numbers.pop() if len(numbers) == 1 else None
 
 
 def _number(text: str) -> Decimal | None:

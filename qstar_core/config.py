@@ -13,7 +13,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class S3Settings(Section):
@@ -61,7 +61,7 @@ class PromptSettings(Section):
     """Jinja templates of the last user message. They see: question, answer, solution, kind, meta."""
 
     student: str = Field("{{ question }}", description="What the student reads; must not contain the answer")
-    teacher: str = Field("{{ question }}{% if meta.reference %} ref {{ meta.reference }} steps{% endif %}",
+    teacher: str = Field("{{ question }}{% if meta.reference is defined %} ref {{ meta.reference }} steps{% endif %}",
                          description="What the teacher reads")
     student_system: str | None = Field(None, description="System prompt of the student")
     teacher_system: str | None = Field(None, description="System prompt of the teacher")

@@ -23,7 +23,8 @@ ENV_PREFIX = "QSTAR__"
 
 def load_settings(path: Path | None = None, env: Mapping[str, str] | None = None,
                   flags: Mapping[str, Any] | None = None) -> Settings:
-    merged = read_yaml(path) if path else {}
+    merged: JsonObject = Settings().model_dump()  # so that one bound of a range may be set alone
+    _merge(merged, read_yaml(path) if path else {})
     _merge(merged, _nested(_from_environment(env or {})))
     _merge(merged, _nested(flags or {}))
     return validated(merged)
@@ -43,7 +44,7 @@ def read_yaml(path: Path) -> JsonObject:
         raise ConfigError(f"no settings file at {path}", "`qstar config show` prints one to start from") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}", "give a readable YAML file in UTF-8") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-45
         raise ConfigError(f"{path} is not YAML: {error}", "mend the line it names") from None
     if value is None:
         return {}
@@ -69,25 +70,28 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
         if variable.startswith(ENV_PREFIX):
             try:
                 found[variable[len(ENV_PREFIX):].lower().replace("__", ".")] = yaml.safe_load(text)
-            except yaml.YAMLError:
+            except (yaml.YAMLError, ValueError):
                 raise ConfigError(f"{variable}={text!r} cannot be read", "quote it as YAML would need it") from None
     return found
 
 
 def _nested(dotted: Mapping[str, Any]) -> JsonObject:
     tree: JsonObject = {}
-    for name, value in dotted.items():
+    for name, value in sorted(dotted.items(), key=lambda item: item[0]):  # a section before what is in it
         *parents, leaf = name.split(".")
         node = tree
         for parent in parents:
             node = node.setdefault(parent, {})
-        node[leaf] = value
+            if not isinstance(node, dict):
+                raise ConfigError(f"setting {parent} = {node!r} contradicts {name}", "set one of the two")
+        node[leaf] = dict(value) if isinstance(value, dict) else value
     return tree
 
 
 def _merge(base: JsonObject, stronger: JsonObject) -> None:
     for key, value in stronger.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
+            base[key] = {**base[key]}  # an anchor in the file may have put the same section elsewhere too
             _merge(base[key], value)
         else:
             base[key] = value
@@ -99,7 +103,9 @@ def _explain(error: ValidationError) -> tuple[str, str]:
     key = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(key, list(setting_names()), n=1, cutoff=0.5)
+        names = list(setting_names())
+        sections = {name.rpartition(".")[0] for name in names} - {""}
+        close = difflib.get_close_matches(key, [*names, *sorted(sections)], n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}?" if close else "`qstar config schema` lists the settings"
         return f"unknown setting {key} = {first['input']!r}{more}", hint
     if first["type"] == "missing":

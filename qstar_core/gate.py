@@ -8,7 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qstar_core.config import GateSettings, Range
+from qstar_core.errors import ConfigError
 from qstar_core.records import GateCheck, GateReport, GateVerdict, MixSummary
+
+CHECKS = ("row count", "keep rate", "failed share", "ESS ratio", "ESS ratio, divergent tokens", "alpha",
+          "KL difference", "guard: alpha", "guard: ESS ratio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,9 @@ class GateInput:
 
 
 def judge(settings: GateSettings, given: GateInput) -> GateReport:
+    unknown = sorted(set(settings.warn_only) - set(CHECKS))
+    if unknown:
+        raise ConfigError(f"gate.warn_only names {unknown[0]!r}", f"use some of: {'; '.join(CHECKS)}")
     checks = (*_counts(settings, given), *_mixture(settings, given), *_guards(settings, given))
     return GateReport(checks=tuple(_softened(check, settings.warn_only) for check in checks))
 
@@ -72,8 +79,8 @@ def _divergent_ess_ratio(given: GateInput) -> float | None:
                       if s.divergent_ess_ratio_mean is not None])
 
 
-def _token_mean(given: GateInput, value: Callable[[MixSummary], float]) -> float | None:
-    return _weighted([(value(s), s.tokens) for s in given.summaries])
+def _token_mean(given: GateInput, value: Callable[[MixSummary], float | None]) -> float | None:
+    return _weighted([(found, s.tokens) for s in given.summaries if (found := value(s)) is not None])
 
 
 def _weighted(pairs: Sequence[tuple[float, int]]) -> float | None:

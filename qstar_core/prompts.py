@@ -6,6 +6,7 @@ cannot be rendered raises RowError with the reason that the funnel will count.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError
@@ -57,7 +58,8 @@ class PromptRenderer:
 
     def _refuse_control_tokens(self, prompt: Prompt) -> None:
         """Text that spells a control token would be read as one: a dataset could then speak for the assistant."""
-        texts = [message.content for message in prompt.messages] + [prompt.answer or "", prompt.solution or ""]
+        texts = [*(message.content for message in prompt.messages), prompt.answer or "", prompt.solution or "",
+                 prompt.kind, *_texts(prompt.meta)]
         for token in sorted(self._student.control_tokens | self._teacher.control_tokens):
             if token and any(token in text for text in texts):
                 raise RowError(f"the text contains the control token {token}")
@@ -78,6 +80,18 @@ def sample_id(sampling_hash: str, pair: PromptPair, draw: int) -> str:
     return content_hash([sampling_hash, pair.prompt_id, pair.student_text, pair.teacher_text, draw])[:16]
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """Every text inside a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from (*_texts(key), *_texts(inner))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
+
+
 def _compiled(setting: str, source: str) -> Template:
     environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     try:
@@ -93,7 +107,7 @@ def _fill(setting: str, template: Template, values: dict[str, Any]) -> str:
         held_back = setting == "prompts.student" and any(f"'{name}'" in str(error) for name in TEACHER_ONLY)
         fix = "the student must not see it" if held_back else "use question, answer, solution, kind or meta"
         raise ConfigError(f"{setting}: {error}", fix) from None
-    except TemplateError as error:
+    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"{setting} cannot be rendered: {error}", "mend the template") from None
     if not text.strip():
         raise RowError("the prompt is empty")

@@ -98,22 +98,23 @@ class FinishReason(StrEnum):
 
 class MixSummary(Record):
     """Means over the tokens of one sample. ESS ratios leave out BOUNDARY tokens (0 or ∞), which are counted apart;
-    `divergent_*` covers the tokens where the models differ (total variation above 0.05). `None`: no such token."""
+    `divergent_*` covers the tokens where the models differ (total variation above 0.05). `None`: there is no such
+    number, because no token has one, or because a model gives probability 0 to a token that was drawn."""
 
     tokens: int
     alpha_mean: float
     alpha_std: float
-    kl_theta_mean: float
-    kl_t_mean: float
-    kl_abs_difference_mean: float
+    kl_theta_mean: float | None
+    kl_t_mean: float | None
+    kl_abs_difference_mean: float | None
     ess_ratio_mean: float | None
     ess_ratio_std: float | None
     ess_ratio_geometric_mean: float | None
     divergent_tokens: int
     divergent_ess_ratio_mean: float | None
     log_z_sum: float
-    logp_theta_sum: float
-    logp_t_sum: float
+    logp_theta_sum: float | None
+    logp_t_sum: float | None
     logq_sum: float
     boundary_tokens: int
     clamped_tokens: int

@@ -50,8 +50,8 @@ def _finalise(x: Tensor) -> Tensor:
 
 
 def _unit(bits: Tensor) -> Tensor:
-    """The top 53 bits as a float64 in (0, 1): never 0, never 1."""
-    return (_shift_right(bits, 11).double() + 0.5) * 2.0**-53
+    """The top 52 bits as a float64 in (0, 1): never 0, never 1. With 53, the last half would round up to 1."""
+    return (_shift_right(bits, 12).double() + 0.5) * 2.0**-52
 
 
 def _counter(key_B: Tensor, position_B: Tensor, stream: Stream) -> Tensor:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 
 import rich_click as click
@@ -70,12 +71,9 @@ def _safely(check: Check, settings: Settings) -> Iterator[Finding]:
 
 
 def _python(_: Settings) -> Iterator[Finding]:
-    import torch
-    import transformers
-
     state = State.OK if sys.version_info >= (3, 11) else State.FAIL
-    yield Finding("python", state, f"{platform.python_version()}, torch {torch.__version__}, "
-                                   f"transformers {transformers.__version__}", "" if state is State.OK else "use 3.11+")
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "prefect"))
+    yield Finding("python", state, f"{platform.python_version()}, {packages}", "" if state is State.OK else "use 3.11+")
 
 
 def _device(settings: Settings) -> Iterator[Finding]:

@@ -76,3 +76,11 @@ class SlotCache(Cache):
         for layer in self.layers:
             layer.keys[target, :, :length] = layer.keys[source, :, :length]
             layer.values[target, :, :length] = layer.values[source, :, :length]
+        self.forget_after(target, length)
+
+    def forget_after(self, slot: int, length: int) -> None:
+        """Drop what the slot's last sample left behind. Masked columns weigh 0, but 0·NaN is NaN: a sample that failed
+        there would spoil the next one."""
+        for layer in self.layers:
+            layer.keys[slot, :, length:] = 0
+            layer.values[slot, :, length:] = 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
@@ -135,14 +136,16 @@ def load_model(ref: ModelRef, settings: EngineSettings) -> LoadedModel:
     device = resolve_device(settings.device)
     path = Path(ref.path)
     try:
-        network = AutoModelForCausalLM.from_pretrained(
+        network, report = AutoModelForCausalLM.from_pretrained(
             str(path), dtype=_dtype(settings.dtype, device), use_safetensors=True, trust_remote_code=False,
-            attn_implementation="sdpa",
+            attn_implementation="sdpa", output_loading_info=True,
         )
         network.to(device).eval().requires_grad_(False)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load {ref.name} from {path}: {_first_line(error)}",
                          _COMPLETE) from None
+    if report["missing_keys"]:  # transformers fills them with noise
+        raise ModelError(f"the weights in {path} lack {sorted(report['missing_keys'])[0]}", _COMPLETE)
     return LoadedModel(ref.name, network, device, _eos_ids(path, network))
 
 
@@ -163,7 +166,9 @@ class ModelRunner:
         columns = torch.arange(length, device=self._device)[None]
         visible = columns[0][None, :] <= columns[0][:, None]
         self._cache.window = Window(torch.tensor([slot], device=self._device), columns, length)
-        return self._forward(torch.tensor([ids], device=self._device), columns, visible[None, None])[0]
+        logits = self._forward(torch.tensor([ids], device=self._device), columns, visible[None, None])[0]
+        self._cache.forget_after(slot, length)
+        return logits
 
     def copy_prompt(self, source: int, target: int, length: int) -> None:
         self._cache.copy_row(source, target, length)

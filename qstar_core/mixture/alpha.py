@@ -131,6 +131,8 @@ def choose(pair: Pair, method: AlphaMethod, options: AlphaOptions) -> AlphaSolut
     alpha_B = solved_B.clamp(options.low, options.high)
     usable_B = status_B != AlphaStatus.NO_COMMON_SUPPORT
     status_B = status_B.masked_fill((alpha_B != solved_B) & usable_B, AlphaStatus.CLAMPED)
+    inside_B = (alpha_B > 0.0) & (alpha_B < 1.0)
+    status_B = status_B.masked_fill(inside_B & ~pair.any_common_B, AlphaStatus.NO_COMMON_SUPPORT)
     return AlphaSolution(alpha_B, moments(pair, alpha_B).g_B, status_B, method.pure_ends)
 
 

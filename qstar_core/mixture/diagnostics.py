@@ -49,8 +49,10 @@ def diagnose(pair: Pair, plain: Pair, solution: AlphaSolution, logq_B_V: Tensor,
     log_z_B = torch.where(pure_theta_B | pure_t_B, 0.0, log_z(pair, alpha_B))
     g_B = solution.residual_B
     at = token_B[:, None]
-    kl_theta_B = (alpha_B * g_B - log_z_B).clamp_min(0.0)
-    kl_t_B = ((alpha_B - 1.0) * g_B - log_z_B).clamp_min(0.0)
+    kl_theta_B = (alpha_B * g_B - log_z_B).clamp_min(0.0).masked_fill(pure_theta_B, 0.0)
+    kl_t_B = ((alpha_B - 1.0) * g_B - log_z_B).clamp_min(0.0).masked_fill(pure_t_B, 0.0)
+    ess_theta_B = torch.exp(-(log_z_B + log_z(pair, -alpha_B))).masked_fill(pure_theta_B, 1.0)
+    ess_t_B = torch.exp(-(log_z_B + log_z(pair, 2.0 - alpha_B))).masked_fill(pure_t_B, 1.0)
     q_covers_theta_B = pair.theta_inside_t_B | pure_theta_B
     q_covers_t_B = pair.t_inside_theta_B | pure_t_B
     return TokenDiagnostics(
@@ -61,8 +63,8 @@ def diagnose(pair: Pair, plain: Pair, solution: AlphaSolution, logq_B_V: Tensor,
         alpha=alpha_B,
         kl_theta=kl_theta_B.masked_fill(pure_t_B & ~pair.t_inside_theta_B, float("inf")),
         kl_t=kl_t_B.masked_fill(pure_theta_B & ~pair.theta_inside_t_B, float("inf")),
-        ess_theta=torch.exp(-(log_z_B + log_z(pair, -alpha_B))).masked_fill(~q_covers_theta_B, 0.0),
-        ess_t=torch.exp(-(log_z_B + log_z(pair, 2.0 - alpha_B))).masked_fill(~q_covers_t_B, 0.0),
+        ess_theta=ess_theta_B.masked_fill(~q_covers_theta_B, 0.0),
+        ess_t=ess_t_B.masked_fill(~q_covers_t_B, 0.0),
         log_z=log_z_B,
         tv=0.5 * (pair.logp_theta_B_V.exp() - pair.logp_t_B_V.exp()).abs().sum(-1),
         status=solution.status_B,
@@ -90,22 +92,27 @@ def summarise(trace: Trace) -> MixSummary:
         tokens=len(trace),
         alpha_mean=float(trace.alpha.mean(dtype=np.float64)),
         alpha_std=float(trace.alpha.std(dtype=np.float64)),
-        kl_theta_mean=_mean(kl_theta) or 0.0,
-        kl_t_mean=_mean(kl_t) or 0.0,
-        kl_abs_difference_mean=_mean(np.abs(kl_theta - kl_t)) or 0.0,
+        kl_theta_mean=_mean(kl_theta),
+        kl_t_mean=_mean(kl_t),
+        kl_abs_difference_mean=_mean(np.abs(kl_theta - kl_t)),
         ess_ratio_mean=_mean(ratio),
         ess_ratio_std=float(ratio.std()) if ratio.size else None,
         ess_ratio_geometric_mean=float(np.exp(log_ratio[regular].mean())) if ratio.size else None,
         divergent_tokens=int(divergent.sum()),
         divergent_ess_ratio_mean=_mean(np.exp(log_ratio[regular & divergent])),
         log_z_sum=float(trace.log_z.sum(dtype=np.float64)),
-        logp_theta_sum=float(trace.logp_theta.sum(dtype=np.float64)),
-        logp_t_sum=float(trace.logp_t.sum(dtype=np.float64)),
+        logp_theta_sum=_sum(trace.logp_theta),
+        logp_t_sum=_sum(trace.logp_t),
         logq_sum=float(trace.logq.sum(dtype=np.float64)),
         boundary_tokens=int((~regular | ~finite).sum()),
         clamped_tokens=int((trace.status == AlphaStatus.CLAMPED).sum()),
         unconverged_tokens=int((trace.status == AlphaStatus.NOT_CONVERGED).sum()),
     )
+
+
+def _sum(logp: np.ndarray) -> float | None:
+    total = float(logp.sum(dtype=np.float64))
+    return total if np.isfinite(total) else None
 
 
 def _mean(values: np.ndarray) -> float | None:

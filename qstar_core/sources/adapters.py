@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from math import isfinite
 from typing import Any
 
 from qstar_core.answers import last_boxed
@@ -11,7 +12,7 @@ from qstar_core.config import SourceSettings
 from qstar_core.errors import ConfigError, DataError, RowError
 from qstar_core.records import JsonObject, Message, Prompt, Role
 
-_CALCULATOR = re.compile(r"<<[^>]*>>")
+_CALCULATOR = re.compile(r"<<[^<>]*>>")
 _QUESTIONS = ("question", "problem", "prompt", "instruction", "query", "text")
 _ANSWERS = ("answer", "gold", "target", "final_answer")
 _SOLUTIONS = ("solution", "rationale", "worked_solution")
@@ -34,6 +35,8 @@ def gsm8k(row: Columns, settings: SourceSettings) -> Prompt:
     solution, mark, final = worked.rpartition("####")
     if not mark:
         raise RowError("the answer has no #### mark")
+    if not final.strip():
+        raise RowError("nothing follows the #### mark")
     return _prompt(row, settings, question=_text(row, settings.prompt_field, ("question",), needed=True),
                    answer=final.strip().replace(",", ""), solution=_CALCULATOR.sub("", solution).strip())
 
@@ -42,7 +45,7 @@ def math(row: Columns, settings: SourceSettings) -> Prompt:
     """MATH, DeepScaleR, NuminaMath: a problem, a solution with `\\boxed{}`, and perhaps the answer by itself."""
     solution = _text(row, settings.solution_field, ("solution",))
     answer = _text(row, settings.answer_field, ("answer",)) or last_boxed(solution or "")
-    if answer is None:
+    if not answer:
         raise RowError("no answer column and no \\boxed{} in the solution")
     return _prompt(row, settings, question=_text(row, settings.prompt_field, ("problem", "question"), needed=True),
                    answer=answer, solution=solution)
@@ -50,7 +53,7 @@ def math(row: Columns, settings: SourceSettings) -> Prompt:
 
 def messages(row: Columns, settings: SourceSettings) -> Prompt:
     """A conversation in the OpenAI form; what follows the last user message is the reference reply."""
-    turns = row.get(settings.prompt_field or "messages")
+    turns = _lowered(row).get((settings.prompt_field or "messages").lower())
     if not isinstance(turns, list) or not turns:
         raise RowError("the messages column is missing or empty")
     try:
@@ -85,7 +88,7 @@ def adapter_for(settings: SourceSettings, first_row: Columns) -> tuple[str, Adap
 
 
 def _guess(row: Columns, settings: SourceSettings) -> str:
-    names = {name.lower(): value for name, value in row.items()}
+    names = _lowered(row)
     if settings.prompt_field is None:
         if isinstance(names.get("messages"), list):
             return "messages"
@@ -102,11 +105,17 @@ def _guess(row: Columns, settings: SourceSettings) -> str:
     return "question_answer"
 
 
+def _lowered(row: Columns) -> Columns:
+    return {name.lower(): value for name, value in row.items()}
+
+
 def _text(row: Columns, chosen: str | None, usual: Iterable[str], needed: bool = False) -> str | None:
     """The first of the usual columns, or the chosen one; names compare without case."""
-    names = {name.lower(): value for name, value in row.items()}
+    names = _lowered(row)
     for column in (chosen,) if chosen else usual:
         value = names.get(column.lower())
+        if isinstance(value, float) and not isfinite(value):  # how tables write that a number is missing
+            continue
         if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip():
             return str(value).strip()
     if needed:
@@ -123,10 +132,10 @@ def _prompt(row: Columns, settings: SourceSettings, *, question: str | None, ans
 
 
 def _kind(row: Columns) -> str:
-    value = row.get("kind")
+    value = _lowered(row).get("kind")
     return value if isinstance(value, str) and value else "question"
 
 
 def _meta(row: Columns) -> JsonObject:
-    value = row.get("meta")
+    value = _lowered(row).get("meta")
     return dict(value) if isinstance(value, dict) else {}

@@ -26,10 +26,10 @@ def arithmetic(seed: int, count: int) -> Iterator[Prompt]:
 
 def _problem(rng: random.Random) -> Prompt:
     name, things = rng.choice(_NAMES), rng.choice(_THINGS)
-    total = rng.randint(5, 60)
+    total = rng.randint(3, 20)
     events, worked = [], [str(total)]
-    for _ in range(rng.randint(1, 3)):
-        amount = rng.randint(2, 20)
+    for _ in range(rng.randint(1, 2)):
+        amount = rng.randint(1, 10)
         grows = amount >= total or rng.random() < 0.5
         total = total + amount if grows else total - amount
         events.append(rng.choice(_MORE if grows else _LESS).format(amount))

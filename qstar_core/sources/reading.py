@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from qstar_core.config import SourceSettings
 from qstar_core.errors import DataError, RowError
-from qstar_core.records import Prompt, RowReject
+from qstar_core.records import Prompt, RowReject, content_hash
 from qstar_core.sources.adapters import Adapter, adapter_for
 from qstar_core.sources.arithmetic import arithmetic
 from qstar_core.sources.rows import Row, read_rows
@@ -41,6 +43,18 @@ def read_source(settings: SourceSettings) -> Iterator[Read]:
             if read.prompt is not None:
                 seen.add(read.prompt.id)
             yield read
+
+
+def source_state(settings: SourceSettings) -> str:
+    """Changes when the content of a local source does; what lies elsewhere is known by its name alone."""
+    path = Path(settings.path)
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return content_hash([[str(file.relative_to(path)), file.stat().st_size] for file in files])[:12]
+    return "named"
 
 
 def _reads(settings: SourceSettings) -> Iterator[Read]:

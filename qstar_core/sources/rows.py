@@ -31,6 +31,8 @@ def read_rows(settings: SourceSettings) -> Iterator[Row]:
     path = Path(settings.path)
     if path.suffix == ".jsonl":
         return _jsonl(_existing(path))
+    if path.suffix == ".json":
+        _refuse_lone_value(_existing(path))
     if path.suffix in _READERS:
         return _by_library(_READERS[path.suffix], settings, str(_existing(path)))
     if path.is_dir():
@@ -43,7 +45,16 @@ def read_rows(settings: SourceSettings) -> Iterator[Row]:
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise DataError(f"no file at {path}", "check source.path")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} holds no usable row", "the file is empty")
     return path
+
+
+def _refuse_lone_value(path: Path) -> None:
+    """A file that is `null` or a number would crash the library's reader, and the process with it."""
+    with path.open("rb") as file:
+        if file.read(1000).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"[", b"{", b""):
+            raise DataError(f"{path} holds neither a list nor objects", "give a list of JSON objects")
 
 
 def _jsonl(path: Path) -> Iterator[Row]:
@@ -63,11 +74,22 @@ def _parsed(index: int, line: bytes) -> Row:
         values = json.loads(line.decode("utf-8-sig" if index == 0 else "utf-8"))
     except UnicodeDecodeError:
         return Row(index, None, "the line is not UTF-8", beginning)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # ValueError also for an integer of thousands of digits
         return Row(index, None, "the line is not JSON", beginning)
     if not isinstance(values, dict):
         return Row(index, None, "the line is not a JSON object", beginning)
+    if b"\\ud" in line.lower() and not _encodes(values):
+        return Row(index, None, "the line escapes half of a surrogate pair", beginning)
     return Row(index, values, text=beginning)
+
+
+def _encodes(values: JsonObject) -> bool:
+    """Whether every text can be written again."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _by_library(builder: str, settings: SourceSettings, file: str | None) -> Iterator[Row]:
@@ -81,6 +103,6 @@ def _by_library(builder: str, settings: SourceSettings, file: str | None) -> Ite
             rows = datasets.load_dataset(settings.path, split=settings.split, streaming=True)
         for index, values in enumerate(rows):
             yield Row(index, dict(values), text=str(values)[:300])
-    except (OSError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
+    except (OSError, TypeError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(f"cannot read {settings.path}: {reason}", "check source.path and source.split") from None

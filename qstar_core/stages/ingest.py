@@ -1,7 +1,8 @@
 """Source → the prompts of one round, and the rows that could not become one.
 
 Rounds take the source in order, each beginning where the furthest one ended; at the end it is read again, and the same
-prompts get new draws. A round that was ingested before gets the same rows.
+prompts get new draws. A round that was ingested before gets the same rows,
+unless the file has changed since.
 """
 
 from __future__ import annotations

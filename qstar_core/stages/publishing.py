@@ -24,21 +24,24 @@ _PACKAGES = ("qstar", "torch", "transformers", "prefect", "datasets", "numpy", "
 
 
 def published(workspace: Workspace, plan: Plan) -> DatasetVersion | None:
-    """The version that the plan ends in, where it was published before. Moves `latest` if that was still to do."""
+    """The version that the plan ends in, where it was published before. What a killed publisher left is finished:
+    `latest` moves if that was still to do, and what was staged goes."""
     versions = Versions(workspace.store, plan.dataset)
-    if not versions.exists(plan.version):
-        return None
-    versions.promote(plan.version)
-    return versions.reference(plan.version)
+    return _concluded(workspace, plan, versions) if versions.exists(plan.version) else None
 
 
 def publish(workspace: Workspace, plan: Plan) -> DatasetVersion:
     versions = Versions(workspace.store, plan.dataset)
+    if versions.exists(plan.version):
+        return _concluded(workspace, plan, versions)
     gate = gate_report(workspace, plan)
     if gate.verdict is GateVerdict.FAIL:
         raise GateFailedError(refusal(workspace, plan), "see the report; `latest` did not move")
-    if not versions.exists(plan.version):
-        versions.add(_manifest(workspace, plan, versions))
+    versions.add(_manifest(workspace, plan, versions))
+    return _concluded(workspace, plan, versions)
+
+
+def _concluded(workspace: Workspace, plan: Plan, versions: Versions) -> DatasetVersion:
     versions.promote(plan.version)
     for info in list(workspace.store.list(f"{plan.staged_key}/")):
         workspace.store.delete(info.key)

@@ -110,16 +110,11 @@ def test_a_summary_survives_json_without_loss(trace):
         assert json.loads(text) == found.model_dump()
 
 
-IMPOSSIBLE = "records.py allows no None here yet; the sample has no such number"
-
-
-@pytest.mark.xfail(strict=True, reason=IMPOSSIBLE)
 def test_a_mean_over_infinite_kls_alone_is_no_number(trace):
     found = summarise(replace(trace, kl_t=np.full_like(trace.kl_t, np.inf)))
     assert found.kl_t_mean is None
 
 
-@pytest.mark.xfail(strict=True, reason=IMPOSSIBLE)
 def test_a_token_that_one_model_cannot_say_leaves_its_sum_undefined(trace):
     """A fixed α = 1 draws what the teacher says, also where the student gives it no probability at all."""
     logp_theta = trace.logp_theta.copy()

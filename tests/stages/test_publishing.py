@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from qstar_core.stages.publishing import publish, published
 from qstar_core.stages.refine import refine
 from qstar_core.stages.reporting import write_report
 from qstar_core.stages.workspace import Workspace
+from qstar_core.store.directory import DirectoryStore
 from qstar_core.store.integrity import sha256_bytes
 from qstar_core.store.versions import Versions, dataset_names
 from tests.stages.scripted import FailingStore, Project
@@ -71,20 +73,21 @@ def test_publishing_again_changes_nothing(project: Project) -> None:
     assert {info.key: info.etag for info in project.store.list("")} == before
 
 
-def changes_to_publish(project: Project, plan: Plan) -> int:
-    """How often a publish changes the store, counted on a copy of the dataset's name."""
-    counting = FailingStore(project.store, 10**6)
+def test_a_publisher_killed_at_any_moment_is_finished_by_the_next(project: Project, tmp_path: Path) -> None:
+    before = project.judged("before")
+    publish(project.workspace(), before)
+    plan = project.judged("killed")
+    judged = tmp_path / "store"
+
+    def again(name: str) -> Project:
+        return Project(DirectoryStore(Path(shutil.copytree(judged, tmp_path / name))), project.models, project.settings)
+
+    counting = FailingStore(again("counting").store, 10**6)
     publish(Workspace(project.settings, counting), plan)
-    return 10**6 - counting.left
-
-
-def test_a_publisher_killed_at_any_moment_is_finished_by_the_next(project: Project) -> None:
-    project = project.with_settings(round__prompts=4)
-    reference = project.judged("reference")
-    count = changes_to_publish(project, reference)
+    count = 10**6 - counting.left
     assert count == 8 + 2 + 9, "eight files, manifest and pointer, nine staged objects"
     for left in range(count):
-        plan = project.judged(f"killed{left}")
+        project = again(f"killed{left}")
         with pytest.raises(StoreError, match="the store is gone"):
             publish(Workspace(project.settings, FailingStore(project.store, left)), plan)
         versions = versions_of(project)

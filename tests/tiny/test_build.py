@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from qstar_core.errors import ModelError
 from qstar_core.tiny.build import TinyPair, build_pair, pair_hash
 from qstar_core.tiny.recipe import PAIR, PairRecipe
-from tests.tiny.conftest import REPOSITORY
+from tests.conftest import REPOSITORY
 
 FOREVER = 10**6
 
