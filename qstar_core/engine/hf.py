@@ -64,8 +64,16 @@ class ChatTokenizer:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
     def pieces(self, ids: list[int] | tuple[int, ...]) -> tuple[str, ...]:
-        """The text of every single token, control tokens included."""
-        return tuple(str(self._tokenizer.decode([token])) for token in ids)
+        """What every token adds to the text, control tokens included; joined they are the whole text. A character of
+        several tokens comes with its last one."""
+        pieces: list[str] = []
+        shown = ""
+        for end in range(1, len(ids) + 1):
+            text = str(self._tokenizer.decode(list(ids[:end])))
+            whole = text if end == len(ids) else text.rstrip("\ufffd")
+            pieces.append(whole[len(shown):])
+            shown = whole if len(whole) > len(shown) else shown
+        return tuple(pieces)
 
     @property
     def vocabulary(self) -> dict[str, int]:
