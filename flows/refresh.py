@@ -1,6 +1,7 @@
-"""The nightly refresh: prompts in, one published dataset version out. Run again, it goes on where it stopped."""
+"""The nightly refresh: prompts in, one published dataset version out. Run again, it goes on where it stopped.
 
-from __future__ import annotations
+Annotations are real objects here, not strings: Prefect makes the form of a deployment from them.
+"""
 
 from typing import Any
 
@@ -50,5 +51,6 @@ def refresh(settings: Settings = _DEFAULTS, round_name: str | None = None) -> Da
     gate = gate_task(settings, plan_key)
     page = report_task(settings, plan_key)
     if gate.verdict is GateVerdict.FAIL:
-        raise GateFailedError(refusal(workspace, plan), f"`latest` did not move; read {page}")
+        raise GateFailedError(refusal(workspace, plan), f"`latest` did not move; read {page}, mend the cause, or name "
+                                                        "the checks in gate.warn_only")
     return publish_task(settings, plan_key)

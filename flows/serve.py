@@ -92,7 +92,8 @@ def _start() -> PrefectServer:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                   env={**os.environ, **_environment()}, start_new_session=True)
+                                   env={**os.environ, **_environment(), "PREFECT_UI_API_URL": _url(port)},
+                                   start_new_session=True)
     _state_file().write_text(json.dumps({"pid": process.pid, "port": port}))
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:

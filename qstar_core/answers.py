@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 
 # Possessive: a completion of nothing but white space must not make the search go back and forth.
 _MARKS = (re.compile(r"####\s*+"), re.compile(r"\banswer\b(?:\s++is\b)?+\s*+[:=]?+\s*+", re.IGNORECASE))
-_NUMBER = re.compile(r"-?\d+(?:,\d+)*(?:\.\d+)?")
+_NUMBER = re.compile(r"[-−]?\d+(?:,\d+)*(?:\.\d+)?")
 _WRAPPING = " \t$*`'\".,;:!?"
 
 
@@ -59,7 +59,7 @@ def _stated_number(text: str) -> Decimal | None:
 
 def _number(text: str) -> Decimal | None:
     try:
-        value = Decimal(text.strip(_WRAPPING).replace(",", ""))
+        value = Decimal(text.strip(_WRAPPING).replace(",", "").replace("−", "-"))
     except InvalidOperation:
         return None
     return value if value.is_finite() else None

@@ -21,6 +21,18 @@ from qstar_core.records import JsonObject
 ENV_PREFIX = "QSTAR__"
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """A key that is written twice is a mistake, not the second value."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.value != "<<":
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} occurs twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_settings(path: Path | None = None, env: Mapping[str, str] | None = None,
                   flags: Mapping[str, Any] | None = None) -> Settings:
     merged: JsonObject = Settings().model_dump()  # so that one bound of a range may be set alone
@@ -39,7 +51,7 @@ def validated(values: JsonObject) -> Settings:
 
 def read_yaml(path: Path) -> JsonObject:
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except FileNotFoundError:
         raise ConfigError(f"no settings file at {path}", "`qstar config show` prints one to start from") from None
     except (OSError, UnicodeDecodeError) as error:

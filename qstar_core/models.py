@@ -44,6 +44,17 @@ def resolve(name: str, revision: str | None, on_progress: Progress | None = None
     return ModelRef(name=name, path=str(path), revision=revision, sha256=checkpoint_hash(path))
 
 
+def present(ref: ModelRef) -> ModelRef:
+    """The same checkpoint on this machine, which may not be the one that planned the round."""
+    if Path(ref.path).is_dir():
+        return ref
+    found = resolve(ref.name, ref.revision)
+    if found.sha256 != ref.sha256:
+        raise ModelError(f"{ref.name} is another checkpoint here than where the round was planned",
+                         "copy the planned one over, or start a new round")
+    return found
+
+
 def promoted_student(settings: StudentSettings, store: ObjectStore) -> str:
     """Where the promoted student of the line is; before the first promotion, `student.initial`."""
     try:

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError
+from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
 
 from qstar_core.config import PromptSettings
 from qstar_core.errors import ConfigError, RowError
 from qstar_core.records import Message, Prompt, PromptPair, Role, content_hash
 
+_STUDENT_SEES = ("question", "kind")
 TEACHER_ONLY = ("answer", "solution", "meta")
 
 
@@ -73,6 +75,18 @@ class PromptRenderer:
         if system is not None:
             turns = [Message(role=Role.SYSTEM, content=system), *(t for t in turns if t.role is not Role.SYSTEM)]
         return tuple(turns)
+
+
+def check_templates(settings: PromptSettings) -> None:
+    """ConfigError where a template is broken or asks for what its role does not have."""
+    for role, known in (("student", _STUDENT_SEES), ("teacher", (*_STUDENT_SEES, *TEACHER_ONLY))):
+        setting, source = f"prompts.{role}", getattr(settings, role)
+        _compiled(setting, source)
+        asked = sorted(find_undeclared_variables(SandboxedEnvironment().parse(source)) - set(known))
+        if asked:
+            held_back = role == "student" and asked[0] in TEACHER_ONLY
+            raise ConfigError(f"{setting}: '{asked[0]}' is undefined",
+                              "the student must not see it" if held_back else f"use {', '.join(known)}")
 
 
 def sample_id(sampling_hash: str, pair: PromptPair, draw: int) -> str:

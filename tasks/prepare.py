@@ -8,6 +8,7 @@ from qstar_core.config import Settings
 from qstar_core.models import resolve_models
 from qstar_core.records import ModelRef
 from qstar_core.stages.ingest import ingest
+from qstar_core.stages.lines import load_record
 from qstar_core.stages.plan import Ingest, load_plan
 from qstar_core.stages.planning import plan_round
 from qstar_core.stages.workspace import Workspace
@@ -28,7 +29,7 @@ def resolve_models_task(settings: Settings) -> dict[str, ModelRef]:
 def ingest_task(settings: Settings, round_name: str) -> str:
     workspace = Workspace.open(settings)
     key = ingest(workspace, round_name)
-    found = Ingest.model_validate_json(workspace.store.read(key))
+    found = load_record(workspace.store, key, Ingest)
     told = f"{found.prompts.rows} prompts from {settings.source.path}, {found.rejects.rows} rows rejected"
     get_run_logger().info(told)
     emit(Event("ingest", text=told))
@@ -40,7 +41,8 @@ def plan_task(settings: Settings, ingest_key: str, models: dict[str, ModelRef], 
     workspace = Workspace.open(settings)
     key = plan_round(workspace, ingest_key, models, run_id)
     plan = load_plan(workspace.store, key)
-    told = f"{plan.samples} samples in {len(plan.shards)} shards, version {plan.version}"
+    shards = "1 shard" if len(plan.shards) == 1 else f"{len(plan.shards)} shards"
+    told = f"{plan.samples} samples in {shards}, version {plan.version}"
     get_run_logger().info(told)
     emit(Event("plan", text=told))
     return key

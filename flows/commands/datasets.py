@@ -11,6 +11,7 @@ from flows.commands.options import config_option
 from flows.console import out
 from flows.packaged import find_config
 from qstar_core.configload import load_settings
+from qstar_core.errors import NotFoundError
 from qstar_core.records import Manifest
 from qstar_core.stages.difference import Difference, difference
 from qstar_core.stages.workspace import Workspace
@@ -32,6 +33,8 @@ def list_versions(config_path: str | None, dataset: str | None, names: bool) -> 
     """All versions, newest first; * marks the latest."""
     workspace = _workspace(config_path)
     table = Table("", "dataset", "version", "rows", "gate", "tokens/s", "created", box=None)
+    if names and dataset is None:
+        dataset = workspace.settings.dataset
     for name in [dataset] if dataset else dataset_names(workspace.store):
         versions = Versions(workspace.store, name)
         latest = versions.latest()
@@ -105,7 +108,7 @@ def _versions(config_path: str | None, dataset: str | None) -> Versions:
 def _latest(versions: Versions) -> str:
     latest = versions.latest()
     if latest is None:
-        raise click.UsageError(f"dataset {versions.dataset} has no version yet; name one, or run `qstar demo`")
+        raise NotFoundError(f"dataset {versions.dataset} has no version yet", "run `qstar demo`, or name a dataset")
     return latest.version
 
 

@@ -1,7 +1,7 @@
 """α, the teacher's weight, per row: how each method chooses it, and an honest status.
 
-A method is a small class with a `name` and a `solve`; `@register` makes it known by that name. Bounds and the residual
-are applied alike to all of them by `choose`.
+A method is a small class with a `name` and a `solve`, known by its line in METHODS. Bounds and the residual are applied
+alike to all of them by `choose`.
 """
 
 from __future__ import annotations

@@ -78,13 +78,14 @@ ADAPTERS: dict[str, Adapter] = {
 
 def adapter_for(settings: SourceSettings, first_row: Columns) -> tuple[str, Adapter]:
     """The adapter that was asked for, or the one that the columns of the first row name."""
-    if settings.adapter != "auto":
-        if settings.adapter not in ADAPTERS:
-            raise ConfigError(f"source.adapter = {settings.adapter!r} is unknown",
-                              f"use auto, {', '.join(ADAPTERS)}")
-        return settings.adapter, ADAPTERS[settings.adapter]
-    name = _guess(first_row, settings)
+    check_adapter(settings)
+    name = _guess(first_row, settings) if settings.adapter == "auto" else settings.adapter
     return name, ADAPTERS[name]
+
+
+def check_adapter(settings: SourceSettings) -> None:
+    if settings.adapter not in ("auto", *ADAPTERS):
+        raise ConfigError(f"source.adapter = {settings.adapter!r} is unknown", f"use auto, {', '.join(ADAPTERS)}")
 
 
 def _guess(row: Columns, settings: SourceSettings) -> str:

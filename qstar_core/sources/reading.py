@@ -11,9 +11,9 @@ from pathlib import Path
 from qstar_core.config import SourceSettings
 from qstar_core.errors import DataError, RowError
 from qstar_core.records import Prompt, RowReject, content_hash
-from qstar_core.sources.adapters import Adapter, adapter_for
+from qstar_core.sources.adapters import Adapter, adapter_for, check_adapter
 from qstar_core.sources.arithmetic import arithmetic
-from qstar_core.sources.rows import Row, read_rows
+from qstar_core.sources.rows import Row, check_path, read_rows
 from qstar_core.tiny.problems import problems
 
 BUILTIN_SIZE = 4096
@@ -34,6 +34,7 @@ class Read:
 
 def read_source(settings: SourceSettings) -> Iterator[Read]:
     """Every row from `source.start` on, at most `source.limit`; a prompt that occurred before is a reject."""
+    check_source(settings)
     end = None if settings.limit is None else settings.start + settings.limit
     seen: set[str] = set()
     for read in itertools.islice(_reads(settings), settings.start, end):
@@ -43,6 +44,16 @@ def read_source(settings: SourceSettings) -> Iterator[Read]:
             if read.prompt is not None:
                 seen.add(read.prompt.id)
             yield read
+
+
+def check_source(settings: SourceSettings) -> None:
+    """What can be known to be wrong before anything is read."""
+    if settings.path.startswith("builtin:"):
+        if settings.path not in BUILTIN:
+            raise DataError(f"{settings.path} is unknown", f"use {' or '.join(BUILTIN)}")
+    else:
+        check_path(settings)
+    check_adapter(settings)
 
 
 def source_state(settings: SourceSettings) -> str:
@@ -59,8 +70,6 @@ def source_state(settings: SourceSettings) -> str:
 
 def _reads(settings: SourceSettings) -> Iterator[Read]:
     if settings.path.startswith("builtin:"):
-        if settings.path not in BUILTIN:
-            raise DataError(f"{settings.path} is unknown", f"use {' or '.join(BUILTIN)}")
         made = BUILTIN[settings.path](settings.seed, BUILTIN_SIZE)
         yield from (Read(i, prompt, None) for i, prompt in enumerate(made))
         return

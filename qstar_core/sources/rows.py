@@ -28,26 +28,29 @@ class Row:
 
 def read_rows(settings: SourceSettings) -> Iterator[Row]:
     """All rows in order, from the first."""
+    check_path(settings)
     path = Path(settings.path)
     if path.suffix == ".jsonl":
-        return _jsonl(_existing(path))
-    if path.suffix == ".json":
-        _refuse_lone_value(_existing(path))
-    if path.suffix in _READERS:
-        return _by_library(_READERS[path.suffix], settings, str(_existing(path)))
+        return _jsonl(path)
+    return _by_library(_READERS.get(path.suffix, ""), settings, str(path))
+
+
+def check_path(settings: SourceSettings) -> None:
+    """DataError where the path is a local one that cannot be read. What may be a hub id is left to the hub."""
+    path = Path(settings.path)
     if path.is_dir():
-        return _by_library("", settings, None)
-    if path.is_absolute() or path.suffix or settings.path.startswith("."):
+        return
+    if path.is_file() or path.suffix in (".jsonl", *_READERS):
+        if not path.is_file():
+            raise DataError(f"no file at {path}", "check source.path")
+        if path.suffix not in (".jsonl", *_READERS):
+            raise DataError(f"{path} is of no known kind", f"convert it to one of .jsonl, {', '.join(_READERS)}")
+        if path.stat().st_size == 0:
+            raise DataError(f"{path} holds no usable row", "the file is empty")
+        if path.suffix == ".json":
+            _refuse_lone_value(path)
+    elif path.is_absolute() or settings.path.startswith(".") or len(path.parts) > 2:
         raise DataError(f"no dataset at {settings.path}", "give a .jsonl, .json, .csv or .parquet file, or a hub id")
-    return _by_library("", settings, None)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise DataError(f"no file at {path}", "check source.path")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} holds no usable row", "the file is empty")
-    return path
 
 
 def _refuse_lone_value(path: Path) -> None:
@@ -92,7 +95,7 @@ def _encodes(values: JsonObject) -> bool:
     return True
 
 
-def _by_library(builder: str, settings: SourceSettings, file: str | None) -> Iterator[Row]:
+def _by_library(builder: str, settings: SourceSettings, file: str) -> Iterator[Row]:
     """Everything that the datasets library reads, as a stream; it never runs code of the dataset."""
     import datasets
 

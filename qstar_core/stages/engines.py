@@ -9,13 +9,14 @@ from qstar_core.config import Settings
 from qstar_core.engine.decode import LockstepEngine
 from qstar_core.engine.hf import ChatTokenizer, load_model
 from qstar_core.engine.protocol import Engine
+from qstar_core.models import present
 from qstar_core.records import ModelRef
 
 
 def engine_for(settings: Settings, models: dict[str, ModelRef], context: int) -> Engine:
     wanted = Settings(alpha=settings.alpha, sampling=settings.sampling, engine=settings.engine)
-    return _loaded(wanted.model_dump_json(), models["student"].model_dump_json(), models["teacher"].model_dump_json(),
-                   context)
+    student, teacher = (present(models[role]).model_dump_json() for role in ("student", "teacher"))
+    return _loaded(wanted.model_dump_json(), student, teacher, context)
 
 
 @lru_cache(maxsize=1)

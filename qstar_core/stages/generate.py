@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qstar_core.engine.protocol import Engine, Finished, Job
 from qstar_core.errors import ConflictError, EngineError
-from qstar_core.stages.lines import load_lines
+from qstar_core.stages.lines import load_lines, load_record
 from qstar_core.stages.plan import LedgerEntry, Plan, PlannedPrompt
 from qstar_core.stages.shardfile import read_samples, read_work, write_samples
 from qstar_core.stages.workspace import Workspace
@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 def ledger_entry(store: ObjectStore, plan: Plan, shard: int) -> LedgerEntry | None:
     """The line of a finished shard."""
     key = plan.ledger_key(shard)
-    return LedgerEntry.model_validate_json(store.read(key)) if store.head(key) else None
+    return load_record(store, key, LedgerEntry) if store.head(key) else None
 
 
 def generate_shard(workspace: Workspace, plan: Plan, shard: int, engine: Callable[[], Engine],
@@ -61,7 +61,7 @@ def _finish(workspace: Workspace, plan: Plan, shard: int, rows: list[Finished], 
     with contextlib.suppress(ConflictError):  # another run finished the same shard first; its line stands
         workspace.store.write(plan.ledger_key(shard), entry.model_dump_json().encode(), if_absent=True)
     parts.delete()
-    return LedgerEntry.model_validate_json(workspace.store.read(plan.ledger_key(shard)))
+    return load_record(workspace.store, plan.ledger_key(shard), LedgerEntry)
 
 
 class _Parts:

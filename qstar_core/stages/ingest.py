@@ -11,8 +11,8 @@ from collections import Counter
 
 from qstar_core.errors import DataError
 from qstar_core.records import FunnelStep, Prompt, RowReject, content_hash
-from qstar_core.sources.reading import read_source
-from qstar_core.stages.lines import store_lines
+from qstar_core.sources.reading import read_source, source_state
+from qstar_core.stages.lines import load_record, store_lines
 from qstar_core.stages.plan import Ingest
 from qstar_core.stages.workspace import Workspace
 
@@ -21,11 +21,13 @@ def ingest(workspace: Workspace, round_name: str) -> str:
     """The key of the round's Ingest record."""
     settings, store = workspace.settings, workspace.store
     source_hash = content_hash(settings.source.model_dump(mode="json"))[:12]
-    folder = f"{workspace.round_key(round_name)}/ingest-{source_hash}-{settings.round.prompts}"
+    taken = f"{source_state(settings.source)}-{settings.round.prompts}x{settings.sampling.draws}"
+    folder = f"{workspace.round_key(round_name)}/ingest-{source_hash}-{taken}"
     key = f"{folder}/ingest.json"
     if store.head(key) is not None:
         return key
-    turn, start = _window_start(workspace, round_name, source_hash)
+    known = _known(workspace, source_hash)
+    turn, start = _window_start(known, round_name)
     prompts, rejects, end, exhausted = _read_window(workspace, start)
     if not prompts and start > 0:
         turn, start, unusable_tail = turn + 1, 0, rejects
@@ -35,7 +37,9 @@ def ingest(workspace: Workspace, round_name: str) -> str:
         raise DataError(f"{settings.source.path} holds no usable prompt ({_most_common(rejects)})",
                         "check the file, source.adapter and the column settings")
     record = Ingest(
-        round=round_name, source_hash=source_hash, turn=turn, start_row=start, end_row=end, exhausted=exhausted,
+        round=round_name, source_hash=source_hash, turn=turn, draws=settings.sampling.draws,
+        first_draw=max((r.first_draw + r.draws for r in known if r.turn < turn), default=0),
+        start_row=start, end_row=end, exhausted=exhausted,
         prompts=store_lines(store, f"{folder}/prompts.jsonl", prompts),
         rejects=store_lines(store, f"{folder}/rejects.jsonl", rejects),
         funnel=FunnelStep(stage="ingest", entered=len(prompts) + len(rejects), kept=len(prompts),
@@ -45,13 +49,17 @@ def ingest(workspace: Workspace, round_name: str) -> str:
     return key
 
 
-def _window_start(workspace: Workspace, round_name: str, source_hash: str) -> tuple[int, int]:
-    """Which reading of the source, and from which row."""
-    known = [
-        Ingest.model_validate_json(workspace.store.read(info.key))
+def _known(workspace: Workspace, source_hash: str) -> list[Ingest]:
+    """What was ingested from the same source before, in any round."""
+    return [
+        load_record(workspace.store, info.key, Ingest)
         for info in workspace.store.list(f"{workspace.dataset_key}/rounds/")
         if info.key.endswith("/ingest.json") and f"/ingest-{source_hash}-" in info.key
     ]
+
+
+def _window_start(known: list[Ingest], round_name: str) -> tuple[int, int]:
+    """Which reading of the source, and from which row."""
     for record in known:
         if record.round == round_name:
             return record.turn, record.start_row

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from qstar_core.gate import GateInput, judge
 from qstar_core.records import FileRef, GateReport, MixSummary
+from qstar_core.stages.lines import load_record
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.refine import Staged, staged
 from qstar_core.stages.workspace import Workspace
@@ -29,7 +30,7 @@ def gate_key(plan: Plan) -> str:
 
 
 def gate_report(workspace: Workspace, plan: Plan) -> GateReport:
-    return GateReport.model_validate_json(workspace.store.read(gate_key(plan)))
+    return load_record(workspace.store, gate_key(plan), GateReport)
 
 
 def summaries(workspace: Workspace, found: Staged) -> Iterator[MixSummary]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from qstar_core.records import FileRef, FunnelStep, JsonObject, ModelRef, Prompt, PromptPair, Record
+from qstar_core.stages.lines import load_record
 from qstar_core.store.objects import ObjectStore
 
 
 class Ingest(Record):
-    """Which rows of the source a round takes. `turn` counts how often the source has been read through before."""
+    """Which rows of the source a round takes. `turn` counts how often the source was read through before; draws are
+    numbered from `first_draw`, so that a prompt that comes again gets samples it did not have."""
 
     round: str
     source_hash: str
     turn: int
+    first_draw: int
+    draws: int
     start_row: int
     end_row: int
     exhausted: bool
@@ -79,4 +83,4 @@ class LedgerEntry(Record):
 
 
 def load_plan(store: ObjectStore, key: str) -> Plan:
-    return Plan.model_validate_json(store.read(f"{key}/plan.json"))
+    return load_record(store, f"{key}/plan.json", Plan)

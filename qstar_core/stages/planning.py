@@ -14,7 +14,7 @@ from qstar_core.engine.hf import ChatTokenizer, check_same_vocabulary, shared_co
 from qstar_core.errors import ConflictError, DataError, RowError
 from qstar_core.filters.chain import FilterChain
 from qstar_core.mixture.alpha import AlphaOptions, method_of
-from qstar_core.prompts import PromptRenderer, sample_id
+from qstar_core.prompts import PromptRenderer, check_templates, sample_id
 from qstar_core.records import (
     SCHEMA_VERSION,
     FunnelStep,
@@ -24,7 +24,8 @@ from qstar_core.records import (
     RowReject,
     content_hash,
 )
-from qstar_core.stages.lines import load_lines, store_lines
+from qstar_core.sources.reading import check_source
+from qstar_core.stages.lines import load_lines, load_record, store_lines
 from qstar_core.stages.plan import Ingest, Plan, PlannedPrompt, ShardPlan
 from qstar_core.stages.workspace import Workspace
 
@@ -33,18 +34,20 @@ def check_settings(settings: Settings) -> None:
     """What only the rooms themselves can judge, asked before anything runs."""
     method_of(AlphaOptions(method=settings.alpha.method))
     FilterChain(settings.filters)
+    check_templates(settings.prompts)
+    check_source(settings.source)
 
 
 def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef], run_id: str) -> str:
     """The key of the plan."""
     check_settings(workspace.settings)
     store, settings = workspace.store, workspace.settings
-    ingest = Ingest.model_validate_json(store.read(ingest_key))
+    ingest = load_record(store, ingest_key, Ingest)
     student, teacher = (ChatTokenizer(models[role].name, Path(models[role].path)) for role in ("student", "teacher"))
     check_same_vocabulary(student, teacher)
     context = shared_context(settings.engine, Path(models["student"].path), Path(models["teacher"].path))
     sampling_hash = _sampling_hash(settings, models)
-    plan_hash = content_hash([sampling_hash, ingest.prompts.sha256, ingest.turn, context, settings.sampling.draws,
+    plan_hash = content_hash([sampling_hash, ingest.prompts.sha256, ingest.first_draw, context, settings.sampling.draws,
                               settings.sampling.max_tokens, settings.round.shard_size, settings.engine.diagnostics])
     key = f"{workspace.round_key(ingest.round)}/{plan_hash[:12]}"
     config_hash = content_hash([plan_hash, SCHEMA_VERSION, settings.output.model_dump(mode="json"),
@@ -56,7 +59,7 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
         return plan_key
     renderer = PromptRenderer(settings.prompts, student, teacher, context)
     pairs, rejects = _render(renderer, load_lines(store, ingest.prompts, Prompt))
-    shards = _shards(workspace, key, sampling_hash, ingest.turn, pairs)
+    shards = _shards(workspace, key, sampling_hash, ingest.first_draw, pairs)
     plan = Plan(
         key=key, dataset=settings.dataset, round=ingest.round, version=version, sampling_hash=sampling_hash,
         config_hash=config_hash, settings=settings.model_dump(mode="json"), models=models, context=context,
@@ -91,7 +94,7 @@ def _render(renderer: PromptRenderer, prompts: list[Prompt]) -> tuple[list[tuple
     return pairs, rejects
 
 
-def _shards(workspace: Workspace, key: str, sampling_hash: str, turn: int,
+def _shards(workspace: Workspace, key: str, sampling_hash: str, first_draw: int,
             pairs: list[tuple[Prompt, PromptPair]]) -> tuple[ShardPlan, ...]:
     """Whole prompts to a shard; every draw of a prompt in the same one."""
     draws = workspace.settings.sampling.draws
@@ -100,8 +103,8 @@ def _shards(workspace: Workspace, key: str, sampling_hash: str, turn: int,
     for index, start in enumerate(range(0, len(pairs), size)):
         planned = [
             PlannedPrompt(
-                prompt=prompt, pair=pair, first_sample=(start + offset) * draws, first_draw=turn * draws,
-                sample_ids=tuple(sample_id(sampling_hash, pair, turn * draws + draw) for draw in range(draws)),
+                prompt=prompt, pair=pair, first_sample=(start + offset) * draws, first_draw=first_draw,
+                sample_ids=tuple(sample_id(sampling_hash, pair, first_draw + draw) for draw in range(draws)),
             )
             for offset, (prompt, pair) in enumerate(pairs[start : start + size])
         ]

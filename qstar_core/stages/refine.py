@@ -15,7 +15,7 @@ from qstar_core.filters.base import Candidate
 from qstar_core.filters.chain import FilterChain
 from qstar_core.records import FileRef, FunnelStep, Outcome, Record, RowReject
 from qstar_core.stages.generate import ledger_entry
-from qstar_core.stages.lines import load_lines
+from qstar_core.stages.lines import load_lines, load_record
 from qstar_core.stages.outputs import (
     DATA,
     DIAGNOSTICS,
@@ -49,7 +49,7 @@ class Staged(Record):
 
 
 def staged(workspace: Workspace, plan: Plan) -> Staged:
-    return Staged.model_validate_json(workspace.store.read(f"{plan.staged_key}/staged.json"))
+    return load_record(workspace.store, f"{plan.staged_key}/staged.json", Staged)
 
 
 def refine(workspace: Workspace, plan: Plan) -> Staged:

@@ -12,6 +12,7 @@ from qstar_core.engine.hf import ChatTokenizer
 from qstar_core.engine.protocol import Finished
 from qstar_core.filters.base import Candidate
 from qstar_core.filters.chain import FilterChain
+from qstar_core.models import present
 from qstar_core.records import Verdict
 from qstar_core.report.data import ReportData, ShownSample
 from qstar_core.report.render import render_report
@@ -60,7 +61,8 @@ def _chosen(workspace: Workspace, plan: Plan, scratch: Path) -> Iterator[ShownSa
         stratum.append((finished.sample.id, planned, finished, verdict))
         stratum.sort(key=lambda entry: entry[0])
         del stratum[wanted:]
-    tokenizer = ChatTokenizer(plan.models["student"].name, Path(plan.models["student"].path))
+    student = present(plan.models["student"])
+    tokenizer = ChatTokenizer(student.name, Path(student.path))
     for _, planned, finished, verdict in itertools.islice(_in_turn(strata[key] for key in sorted(strata)), wanted):
         yield ShownSample(sample=finished.sample, verdict=verdict, pair=planned.pair, trace=finished.trace,
                           tokens=tokenizer.pieces(finished.sample.token_ids), answer=planned.prompt.answer)

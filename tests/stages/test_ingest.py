@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from qstar_core.errors import ConfigError, DataError
+from qstar_core.errors import ConfigError, DataError, IntegrityError
 from qstar_core.records import Prompt, RowReject
 from qstar_core.stages.ingest import ingest
 from qstar_core.stages.lines import load_lines
@@ -79,7 +79,7 @@ def test_a_round_asked_again_is_the_same_whatever_came_after(project: Project, s
 
 @pytest.mark.parametrize("unrelated", [
     {"sampling__temperature": 0.5}, {"engine__batch_size": 3}, {"round__shard_size": 2}, {"gate__min_rows": 7},
-    {"prompts__student": "Q {{ question }}"}, {"sampling__draws": 5},
+    {"prompts__student": "Q {{ question }}"},
 ])
 def test_settings_that_do_not_concern_it_leave_the_ingest(
     project: Project, source: Path, unrelated: dict[str, Any]
@@ -124,3 +124,32 @@ def test_a_source_without_a_prompt_is_an_error_and_leaves_nothing(
 def test_a_round_must_have_a_name_that_can_be_a_key(project: Project, name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be a name"):
         ingest(project.workspace(), name)
+
+
+def test_a_changed_file_is_read_again_from_where_the_round_began(project: Project, source: Path) -> None:
+    project = project.with_settings(source__path=str(source), round__prompts=3)
+    taken(project, "mon")
+    before = taken(project, "tue")
+    source.write_text(source.read_text().replace('"sort 3"', '"sort 33"'))
+    after = taken(project, "tue")
+    assert after.start_row == before.start_row
+    assert questions(project, before) == [3, 4, 5] and questions(project, after) == [33, 4, 5]
+
+
+def test_a_prompt_that_comes_again_gets_draws_it_did_not_have(project: Project, source: Path) -> None:
+    """Whatever number of draws each night asks for."""
+    drawn: dict[int, list[int]] = {}
+    for night, draws in enumerate((4, 2, 3, 1)):
+        nightly = project.with_settings(source__path=str(source), round__prompts=10, sampling__draws=draws)
+        record = taken(nightly, f"night{night}")
+        for question in questions(nightly, record):
+            drawn.setdefault(question, []).extend(range(record.first_draw, record.first_draw + draws))
+    assert all(len(numbers) == 10 == len(set(numbers)) for numbers in drawn.values())
+
+
+def test_a_record_that_is_none_is_named(project: Project, source: Path) -> None:
+    project = project.with_settings(source__path=str(source))
+    key = ingest(project.workspace(), "mon")
+    project.store.write(key, b'{"round": "mon"}')
+    with pytest.raises(IntegrityError, match="ingest.json is not a Ingest record"):
+        ingest(project.workspace(), "tue")
