@@ -151,5 +151,5 @@ def test_a_record_that_is_none_is_named(project: Project, source: Path) -> None:
     project = project.with_settings(source__path=str(source))
     key = ingest(project.workspace(), "mon")
     project.store.write(key, b'{"round": "mon"}')
-    with pytest.raises(IntegrityError, match="ingest.json is not a Ingest record"):
+    with pytest.raises(IntegrityError, match="is not a Ingest record"):
         ingest(project.workspace(), "tue")
