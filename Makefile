@@ -23,7 +23,7 @@ test: $(VENV)/.dev ## all tests at small counts
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.dev ## the same laws at large counts, and the long faults
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m benchmarks.slow_tests $(ARGS)
 
 lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/ruff check .

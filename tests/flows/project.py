@@ -38,10 +38,11 @@ class Project:
                                 env={**self.env, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                 stdin=subprocess.DEVNULL, start_new_session=True)
 
-    def run(self, *arguments: str, code: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, code: int = 0, timeout_s: float = 300,
+            **env: str) -> subprocess.CompletedProcess[str]:
         """Run to the end; the exit code must be the expected one."""
         process = self.start(*arguments, **env)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=timeout_s)
         assert process.returncode == code, f"exit {process.returncode}, wanted {code}\n{out}\n{err}"
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
