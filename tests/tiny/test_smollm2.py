@@ -45,5 +45,5 @@ def test_a_missing_reader_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("qstar_core.tiny.smollm2.PACKAGE", "packed_without_reader")
     monkeypatch.setattr("qstar_core.tiny.smollm2.READERS", ("gguf", "reader_that_is_not_installed"))
-    with pytest.raises(ModelError, match="reader_that_is_not_installed.*pip install gguf accelerate"):
+    with pytest.raises(ModelError, match=r"reader_that_is_not_installed.*pip install gguf accelerate"):
         unpack_smollm2(tmp_path / "cache")
