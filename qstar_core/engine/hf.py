@@ -23,6 +23,7 @@ from qstar_core.records import Message, ModelRef
 disable_progress_bar()  # the command line has one of its own
 
 _DEFAULT_CONTEXT = 2048
+_ATTENTION = frozenset({"full_attention", "sliding_attention"})
 _COMPLETE = "give a complete checkpoint: config.json, tokenizer and safetensors weights"
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -87,12 +88,20 @@ class ChatTokenizer:
 
 
 def context_limit(path: Path) -> int:
-    """How many tokens a checkpoint was made for."""
+    """How many tokens a checkpoint was made for; not more than its attention window, which slots do not slide."""
     try:
         config = AutoConfig.from_pretrained(str(path), trust_remote_code=False).get_text_config()
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"no usable config.json in {path}: {_first_line(error)}", _COMPLETE) from None
-    return int(getattr(config, "max_position_embeddings", _DEFAULT_CONTEXT))
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if odd := sorted(kinds - _ATTENTION):
+        raise ModelError(f"{path} has layers of kind {odd[0]}", "use a model whose layers all attend to their keys")
+    if getattr(config, "attn_logit_softcapping", None):
+        raise ModelError(f"{path} caps its attention logits, which this engine would ignore", "use another model")
+    limit = int(getattr(config, "max_position_embeddings", _DEFAULT_CONTEXT))
+    window = getattr(config, "sliding_window", None)
+    slides = "sliding_attention" in kinds or (not kinds and getattr(config, "use_sliding_window", True))
+    return min(limit, int(window)) if window and slides else limit
 
 
 def shared_context(settings: EngineSettings, student: Path, teacher: Path) -> int:
