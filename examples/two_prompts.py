@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from qstar_core.configload import load_settings
-from qstar_core.engine.hf import ChatTokenizer, shared_context
+from qstar_core.engine.hf import shared_context
 from qstar_core.engine.protocol import Job
+from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.mixture.alpha import AlphaStatus
 from qstar_core.models import resolve_models
 from qstar_core.prompts import PromptRenderer

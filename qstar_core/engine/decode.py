@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings
-from qstar_core.engine.hf import ChatTokenizer, LoadedModel, ModelRunner, shared_columns
+from qstar_core.engine.hf import LoadedModel
+from qstar_core.engine.pair import pair_runner
 from qstar_core.engine.protocol import Finished, Job
 from qstar_core.engine.scheduler import Scheduler
 from qstar_core.engine.sequence import Sequence
+from qstar_core.engine.tokenizer import ChatTokenizer, shared_columns
 from qstar_core.mixture.alpha import AlphaOptions
 from qstar_core.mixture.mixer import Mixer, Step
 from qstar_core.records import FinishReason
@@ -46,8 +48,8 @@ class LockstepEngine:
         self._context = context
         self._slots = engine.batch_size
         self._eos_ids = student.eos_ids | teacher.eos_ids
-        self._student = ModelRunner(student, self._slots, context, vocab, engine.deterministic)
-        self._teacher = ModelRunner(teacher, self._slots, context, vocab, engine.deterministic)
+        self._models = pair_runner(student, teacher, self._slots, context, vocab, engine.deterministic,
+                                   engine.share_forward)
         options = AlphaOptions(alpha.method, alpha.fixed, alpha.min, alpha.max, alpha.tolerance)
         self._mixer = Mixer(options, sampling.temperature, engine.diagnostics)
 
@@ -71,11 +73,9 @@ class LockstepEngine:
         pair = sequence.job.pair
         last = run.prefilled
         if last is not None and last.prompt_id == pair.prompt_id:
-            self._student.copy_prompt(last.slot, slot, len(pair.student_ids))
-            self._teacher.copy_prompt(last.slot, slot, len(pair.teacher_ids))
+            self._models.copy_prompt(last.slot, slot, pair)
         else:
-            last = _Prefilled(pair.prompt_id, slot, self._student.prefill(slot, pair.student_ids),
-                              self._teacher.prefill(slot, pair.teacher_ids).to(self._device))
+            last = _Prefilled(pair.prompt_id, slot, *self._models.prefill(slot, pair))
             run.prefilled = last
         run.logits_theta_B_V[slot] = last.logits_theta_V
         run.logits_t_B_V[slot] = last.logits_t_V
@@ -105,8 +105,8 @@ class LockstepEngine:
         if not any(seats):
             return
         occupied_B = torch.tensor(seats, device=self._device)
-        run.logits_theta_B_V = self._student.decode(token_B, run.length_theta_B, occupied_B)
-        run.logits_t_B_V = self._teacher.decode(token_B, run.length_t_B, occupied_B)
+        run.logits_theta_B_V, run.logits_t_B_V = self._models.decode(token_B, run.length_theta_B, run.length_t_B,
+                                                                     occupied_B)
         run.drawn_B += 1
         run.length_theta_B += 1
         run.length_t_B += 1

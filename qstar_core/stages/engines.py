@@ -7,8 +7,9 @@ from pathlib import Path
 
 from qstar_core.config import Settings
 from qstar_core.engine.decode import LockstepEngine
-from qstar_core.engine.hf import ChatTokenizer, load_model
+from qstar_core.engine.hf import load_model
 from qstar_core.engine.protocol import Engine
+from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.models import present
 from qstar_core.records import ModelRef
 

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qstar_core.config import Settings
-from qstar_core.engine.hf import ChatTokenizer, check_same_vocabulary, shared_context
+from qstar_core.engine.hf import shared_context
+from qstar_core.engine.tokenizer import ChatTokenizer, check_same_vocabulary
 from qstar_core.errors import ConflictError, DataError, RowError
 from qstar_core.filters.chain import FilterChain
 from qstar_core.mixture.alpha import AlphaOptions, method_of

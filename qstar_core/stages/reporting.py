@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from qstar_core.engine.hf import ChatTokenizer
 from qstar_core.engine.protocol import Finished
+from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.filters.base import Candidate
 from qstar_core.filters.chain import FilterChain
 from qstar_core.models import present

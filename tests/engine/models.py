@@ -13,9 +13,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings
+from qstar_core.engine.attention import FOLDED
 from qstar_core.engine.decode import LockstepEngine
-from qstar_core.engine.hf import ChatTokenizer, LoadedModel
+from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.protocol import Finished, Job
+from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.records import PromptPair
 
 PAD, UNK, END, USER, ASSISTANT = range(5)
@@ -51,7 +53,7 @@ def network(columns: int, seed: int, context: int = 64, hidden: int = 32):
         num_key_value_heads=2, max_position_embeddings=context, initializer_range=0.25, tie_word_embeddings=False,
         bos_token_id=None, eos_token_id=END, pad_token_id=PAD,
     )
-    return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float().eval().requires_grad_(False)
+    return AutoModelForCausalLM.from_config(config, attn_implementation=FOLDED).float().eval().requires_grad_(False)
 
 
 def loaded(name: str, model, eos: Iterable[int] = (END,)) -> LoadedModel:

@@ -59,8 +59,8 @@ def test_an_interrupted_run_leaves_nothing_behind(forty: Duo):
 def test_draws_of_one_prompt_share_a_prefill_and_differ(forty: Duo, monkeypatch):
     engine = forty.engine(4)
     counted = []
-    prefill = engine._student.prefill
-    monkeypatch.setattr(engine._student, "prefill", lambda slot, ids: counted.append(slot) or prefill(slot, ids))
+    prefill = engine._models.prefill
+    monkeypatch.setattr(engine._models, "prefill", lambda slot, pair: counted.append(slot) or prefill(slot, pair))
     found = by_id(engine.generate(jobs(prompts(1, 40), draws=8)))
     assert len(counted) == 1
     assert len({one.sample.token_ids for one in found.values()}) > 1

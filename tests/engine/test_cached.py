@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qstar_core.engine.hf import ModelRunner
+from qstar_core.engine.runner import ModelRunner
 from tests.engine.models import Duo
 
 CONTEXT = 32

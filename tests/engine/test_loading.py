@@ -10,14 +10,8 @@ from transformers import Gemma2Config, LlamaConfig, MistralConfig, Qwen2Config
 
 from qstar_core.config import EngineSettings
 from qstar_core.engine import hf
-from qstar_core.engine.hf import (
-    ChatTokenizer,
-    check_same_vocabulary,
-    context_limit,
-    load_model,
-    shared_columns,
-    shared_context,
-)
+from qstar_core.engine.hf import context_limit, load_model, shared_context
+from qstar_core.engine.tokenizer import ChatTokenizer, check_same_vocabulary, shared_columns
 from qstar_core.errors import EngineError, ModelError
 from qstar_core.records import Message, ModelRef, Role
 from tests.engine.models import END, Duo, by_id, duo, jobs, loaded, network, prompts, save_tokenizer

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qstar_core.config import PromptSettings
-from qstar_core.engine.hf import ChatTokenizer
+from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.errors import ConfigError, RowError
 from qstar_core.prompts import PromptRenderer, sample_id
 from qstar_core.records import Message, Prompt, PromptPair, Role

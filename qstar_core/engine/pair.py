@@ -1,0 +1,77 @@
+"""Student and teacher, step by step, each on its own prompt: two models one after the other, or, where both roles have
+the same weights, one forward over twice the rows.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from qstar_core.engine.hf import LoadedModel
+from qstar_core.engine.runner import ModelRunner
+from qstar_core.records import PromptPair
+
+
+class PairRunner(Protocol):
+    def prefill(self, slot: int, pair: PromptPair) -> tuple[Tensor, Tensor]:
+        """Read both prompts into the slot; the logits that follow them, [V] each."""
+        ...
+
+    def copy_prompt(self, source: int, target: int, pair: PromptPair) -> None:
+        """Give another slot the same prompts without reading them again."""
+        ...
+
+    def decode(self, token_B: Tensor, length_theta_B: Tensor, length_t_B: Tensor,
+               occupied_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Append one token to every occupied slot; the logits that follow, [B, V] each."""
+        ...
+
+
+class TwoModels:
+    def __init__(self, student: LoadedModel, teacher: LoadedModel, slots: int, context: int, vocab: int,
+                 fixed_length: bool) -> None:
+        self._student = ModelRunner(student, slots, context, vocab, fixed_length)
+        self._teacher = ModelRunner(teacher, slots, context, vocab, fixed_length)
+
+    def prefill(self, slot: int, pair: PromptPair) -> tuple[Tensor, Tensor]:
+        return self._student.prefill(slot, pair.student_ids), self._teacher.prefill(slot, pair.teacher_ids)
+
+    def copy_prompt(self, source: int, target: int, pair: PromptPair) -> None:
+        self._student.copy_prompt(source, target, len(pair.student_ids))
+        self._teacher.copy_prompt(source, target, len(pair.teacher_ids))
+
+    def decode(self, token_B: Tensor, length_theta_B: Tensor, length_t_B: Tensor,
+               occupied_B: Tensor) -> tuple[Tensor, Tensor]:
+        return (self._student.decode(token_B, length_theta_B, occupied_B),
+                self._teacher.decode(token_B, length_t_B, occupied_B))
+
+
+class OneModel:
+    """Rows 0 … B−1 are the student's, rows B … 2B−1 the teacher's: every weight is read once for both."""
+
+    def __init__(self, model: LoadedModel, slots: int, context: int, vocab: int, fixed_length: bool) -> None:
+        self._slots = slots
+        self._runner = ModelRunner(model, 2 * slots, context, vocab, fixed_length)
+
+    def prefill(self, slot: int, pair: PromptPair) -> tuple[Tensor, Tensor]:
+        return (self._runner.prefill(slot, pair.student_ids),
+                self._runner.prefill(self._slots + slot, pair.teacher_ids))
+
+    def copy_prompt(self, source: int, target: int, pair: PromptPair) -> None:
+        self._runner.copy_prompt(source, target, len(pair.student_ids))
+        self._runner.copy_prompt(self._slots + source, self._slots + target, len(pair.teacher_ids))
+
+    def decode(self, token_B: Tensor, length_theta_B: Tensor, length_t_B: Tensor,
+               occupied_B: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self._runner.decode(token_B.repeat(2), torch.cat([length_theta_B, length_t_B]), occupied_B.repeat(2))
+        return logits[: self._slots], logits[self._slots :]
+
+
+def pair_runner(student: LoadedModel, teacher: LoadedModel, slots: int, context: int, vocab: int, fixed_length: bool,
+                share_forward: bool) -> PairRunner:
+    """One model where both roles are the same loaded network and `share_forward` allows it."""
+    if share_forward and student.network is teacher.network:
+        return OneModel(student, slots, context, vocab, fixed_length)
+    return TwoModels(student, teacher, slots, context, vocab, fixed_length)

@@ -1,0 +1,82 @@
+"""A checkpoint's tokenizer and chat template, and whether two of them mean the same by every id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from qstar_core.engine.hf import COMPLETE, LoadedModel, first_line
+from qstar_core.errors import ModelError
+from qstar_core.records import Message
+
+
+class ChatTokenizer:
+    """A checkpoint's tokenizer and chat template."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name = name
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"no usable tokenizer in {path}: {first_line(error)}", COMPLETE) from None
+        if not self._tokenizer.chat_template:
+            raise ModelError(f"{name} has no chat template", "use an instruction-tuned checkpoint")
+        self.control_tokens = frozenset(self._tokenizer.all_special_tokens) | {
+            token.content for token in self._tokenizer.added_tokens_decoder.values() if token.special
+        }
+
+    def render(self, messages: tuple[Message, ...]) -> tuple[str, tuple[int, ...]]:
+        """The text that opens the assistant's turn, and its token ids."""
+        turns = [message.model_dump(mode="json") for message in messages]
+        text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        return text, tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def decode(self, ids: list[int] | tuple[int, ...]) -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+    def pieces(self, ids: list[int] | tuple[int, ...]) -> tuple[str, ...]:
+        """What every token adds to the text, control tokens included; joined they are the whole text. A character of
+        several tokens comes with its last one."""
+        pieces: list[str] = []
+        shown = ""
+        for end in range(1, len(ids) + 1):
+            text = str(self._tokenizer.decode(list(ids[:end])))
+            whole = text if end == len(ids) else text.rstrip("\ufffd")
+            pieces.append(whole[len(shown):])
+            shown = whole if len(whole) > len(shown) else shown
+        return tuple(pieces)
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        found: dict[str, int] = self._tokenizer.get_vocab()
+        return found
+
+    @property
+    def unknown_id(self) -> int | None:
+        found: int | None = self._tokenizer.unk_token_id
+        return found
+
+
+def check_same_vocabulary(student: ChatTokenizer, teacher: ChatTokenizer) -> None:
+    """Distributions are mixed token by token, so every id must mean the same for both."""
+    ours, theirs = student.vocabulary, teacher.vocabulary
+    if ours == theirs:
+        return
+    odd = next(token for token in sorted(ours.keys() | theirs.keys()) if ours.get(token) != theirs.get(token))
+    raise ModelError(
+        f"{student.name} and {teacher.name} do not share a vocabulary: "
+        f"{odd!r} is id {ours.get(odd)} for one and {theirs.get(odd)} for the other",
+        "q* mixes token by token; take student and teacher of one tokenizer family",
+    )
+
+
+def shared_columns(tokenizer: ChatTokenizer, *models: LoadedModel) -> int:
+    """The ids that mean something: padded columns beyond the tokenizer are cut off both models."""
+    needed = max(tokenizer.vocabulary.values()) + 1
+    for model in models:
+        if model.columns < needed:
+            raise ModelError(f"{model.name} has {model.columns} logits, its tokenizer {needed} ids",
+                             "give the tokenizer that belongs to the checkpoint")
+    return needed
