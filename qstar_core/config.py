@@ -98,7 +98,7 @@ class EngineSettings(Section):
     deterministic: bool = Field(True, description="Fixed shapes: a sample is the same bits whatever runs beside it")
     share_forward: bool = Field(True, description="One forward for both roles where they have the same weights")
     diagnostics: bool = Field(True, description="Record α, KL, ESS and log-probabilities of every token")
-    threads: int | None = Field(None, ge=1, description="CPU threads of the models; empty leaves the library's choice")
+    threads: int | None = Field(None, ge=1, description="CPU threads of the models; empty: 1 if very small, else all")
 
 
 class RoundSettings(Section):

@@ -11,7 +11,7 @@ from qstar_core.config import GateSettings, Range
 from qstar_core.errors import ConfigError
 from qstar_core.records import GateCheck, GateReport, GateVerdict, MixSummary
 
-CHECKS = ("row count", "keep rate", "failed share", "ESS ratio", "ESS ratio, divergent tokens", "alpha",
+CHECKS = ("row count", "keep rate", "failed share", "ESS ratio", "divergent ESS ratio", "alpha",
           "KL difference", "guard: alpha", "guard: ESS ratio")
 
 
@@ -26,10 +26,14 @@ class GateInput:
     summaries: Sequence[MixSummary]
 
 
-def judge(settings: GateSettings, given: GateInput) -> GateReport:
+def check_names(settings: GateSettings) -> None:
     unknown = sorted(set(settings.warn_only) - set(CHECKS))
     if unknown:
-        raise ConfigError(f"gate.warn_only names {unknown[0]!r}", f"use some of: {'; '.join(CHECKS)}")
+        raise ConfigError(f"gate.warn_only names {unknown[0]!r}", f"use some of: {', '.join(CHECKS)}")
+
+
+def judge(settings: GateSettings, given: GateInput) -> GateReport:
+    check_names(settings)
     checks = (*_counts(settings, given), *_mixture(settings, given), *_guards(settings, given))
     return GateReport(checks=tuple(_softened(check, settings.warn_only) for check in checks))
 
@@ -51,7 +55,7 @@ def _mixture(settings: GateSettings, given: GateInput) -> tuple[GateCheck, ...]:
     symmetric = given.method == "kl_symmetry"
     return (
         _in_range("ESS ratio", ess, settings.ess_ratio, note="mean ESS_θ/ESS_t over all tokens"),
-        _in_range("ESS ratio, divergent tokens", divergent, settings.divergent_ess_ratio, worst=GateVerdict.WARN,
+        _in_range("divergent ESS ratio", divergent, settings.divergent_ess_ratio, worst=GateVerdict.WARN,
                   note="the same over tokens where the models differ (total variation above 0.05)"),
         _in_range("alpha", alpha, settings.alpha, note="mean weight of the teacher"),
         _check("KL difference", gap if symmetric else None, high=settings.max_kl_difference,

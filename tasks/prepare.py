@@ -18,7 +18,7 @@ from tasks.retrying import DELAYS_S, RETRIES, retry_if_transient
 
 @task(name="resolve models", retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=retry_if_transient)
 def resolve_models_task(settings: Settings) -> dict[str, ModelRef]:
-    models = resolve_models(settings, Workspace.open(settings).store, _building)
+    models = resolve_models(settings, Workspace.open(settings).store, _Building())
     told = ", ".join(f"{role} {ref.name} ({ref.sha256[:8]})" for role, ref in models.items())
     get_run_logger().info(told)
     emit(Event("models", text=told))
@@ -43,10 +43,23 @@ def plan_task(settings: Settings, ingest_key: str, models: dict[str, ModelRef], 
     plan = load_plan(workspace.store, key)
     shards = "1 shard" if len(plan.shards) == 1 else f"{len(plan.shards)} shards"
     told = f"{plan.samples} samples in {shards}, version {plan.version}"
+    rendered = plan.funnel[-1]
+    if rendered.dropped:
+        reasons = ", ".join(f"{count}: {reason}" for reason, count in rendered.dropped.items())
+        told += f"; {rendered.entered - rendered.kept} of {rendered.entered} prompts dropped ({reasons})"
     get_run_logger().info(told)
     emit(Event("plan", text=told))
     return key
 
 
-def _building(model: str, done: int, total: int) -> None:
-    emit(Event("models", item=model, done=done, total=total))
+class _Building:
+    """Says once that models are trained, then how far each is."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def __call__(self, model: str, done: int, total: int) -> None:
+        if not self._told:
+            emit(Event("models", text="training two small models, once; half a minute to two"))
+            self._told = True
+        emit(Event("models", item=model, done=done, total=total))

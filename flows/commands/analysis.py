@@ -23,7 +23,7 @@ def analyze(files: tuple[Path, ...], output: Path) -> None:
 
     analysis = analyse(files, output)
     headings, rows = as_table(analysis)
-    table = Table(*headings, box=None)
+    table = Table(*headings, box=None, title="means over samples [95 % bootstrap interval]", title_justify="left")
     for row in rows:
         table.add_row(*row)
     out.print(table)

@@ -14,6 +14,7 @@ from qstar_core.configload import load_settings
 from qstar_core.errors import NotFoundError
 from qstar_core.records import Manifest
 from qstar_core.stages.difference import Difference, difference
+from qstar_core.stages.publishing import allowed_range
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.versions import Versions, dataset_names
 
@@ -32,24 +33,36 @@ def datasets() -> None:
 def list_versions(config_path: str | None, dataset: str | None, names: bool) -> None:
     """All versions, newest first; * marks the latest."""
     workspace = _workspace(config_path)
-    table = Table("", "dataset", "version", "rows", "gate", "tokens/s", "created", box=None)
-    if names and dataset is None:
-        dataset = workspace.settings.dataset
-    for name in [dataset] if dataset else dataset_names(workspace.store):
-        versions = Versions(workspace.store, name)
-        latest = versions.latest()
-        manifests = sorted((versions.manifest(v) for v in versions.names()), key=lambda m: m.created, reverse=True)
-        for manifest in manifests:
-            if names:
-                out.print(manifest.version, highlight=False)
-                continue
-            mark = "*" if latest and latest.version == manifest.version else ""
-            table.add_row(mark, name, manifest.version, str(manifest.rows), manifest.gate.verdict.value,
-                          f"{manifest.speed.get('tokens_per_second', 0):,.0f}", manifest.created)
-    if table.row_count:
-        out.print(table)
-    elif not names:
+    known = dataset_names(workspace.store)
+    if names:
+        dataset = dataset or workspace.settings.dataset
+    if dataset is not None and dataset not in known:
+        raise NotFoundError(f"dataset {dataset} has no version",
+                            f"datasets with versions: {', '.join(known) or 'none yet; `qstar demo` makes the first'}")
+    found = [(manifest, mark) for name in ([dataset] if dataset else known)
+             for manifest, mark in _newest_first(Versions(workspace.store, name))]
+    if names:
+        for manifest, _ in found:
+            out.print(manifest.version, highlight=False)
+    elif not found:
         out.print("no versions yet: `qstar demo` makes the first")
+    else:
+        out.print(_versions_table(found))
+
+
+def _newest_first(versions: Versions) -> list[tuple[Manifest, str]]:
+    """Every manifest, and a * for the latest."""
+    latest = versions.latest()
+    manifests = sorted((versions.manifest(name) for name in versions.names()), key=lambda m: m.created, reverse=True)
+    return [(manifest, "*" if latest and latest.version == manifest.version else "") for manifest in manifests]
+
+
+def _versions_table(found: list[tuple[Manifest, str]]) -> Table:
+    table = Table("", "dataset", "version", "rows", "gate", "tokens/s", "created", box=None)
+    for manifest, mark in found:
+        table.add_row(mark, manifest.dataset, manifest.version, str(manifest.rows), manifest.gate.verdict.value,
+                      f"{manifest.speed.get('tokens_per_second', 0):,.0f}", manifest.created)
+    return table
 
 
 @datasets.command()
@@ -115,7 +128,7 @@ def _latest(versions: Versions) -> str:
 def _gate(manifest: Manifest) -> Table:
     table = Table("check", "verdict", "value", "allowed", box=None)
     for check in manifest.gate.checks:
-        allowed = f"{'' if check.low is None else f'{check.low:g}'} … {'' if check.high is None else f'{check.high:g}'}"
+        allowed = allowed_range(check.low, check.high)
         table.add_row(check.name, check.verdict.value, "–" if check.value is None else f"{check.value:.4g}", allowed)
     return table
 

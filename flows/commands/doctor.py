@@ -15,7 +15,7 @@ from pathlib import Path
 import rich_click as click
 from rich.table import Table
 
-from flows.commands.options import config_option, given_flags, setting_flags
+from flows.commands.options import SettingsCommand, config_option, given_flags, setting_flags
 from flows.console import out
 from flows.packaged import find_config
 from flows.serve import running_server
@@ -45,7 +45,7 @@ class Finding:
 Check = Callable[[Settings], Iterator[Finding]]
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @config_option
 @setting_flags()
 def doctor(config_path: str | None) -> None:

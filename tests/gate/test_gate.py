@@ -53,7 +53,7 @@ def test_the_counts_at_their_thresholds(name: str, given_: dict[str, int], verdi
 
 RANGED = [
     ("ESS ratio", "ess_ratio_mean", 0.8, 1.2, FAIL),
-    ("ESS ratio, divergent tokens", "divergent_ess_ratio_mean", 0.5, 2.0, WARN),
+    ("divergent ESS ratio", "divergent_ess_ratio_mean", 0.5, 2.0, WARN),
     ("alpha", "alpha_mean", 0.2, 0.8, FAIL),
     ("guard: alpha", "alpha_mean", 0.1, 0.9, WARN),
     ("guard: ESS ratio", "ess_ratio_mean", 0.5, 2.0, WARN),
@@ -91,7 +91,7 @@ def test_samples_without_a_ratio_leave_the_others_theirs() -> None:
                      divergent_ess_ratio_mean=None)
     found = checks([silent, summary(ess_ratio_mean=1.1, divergent_ess_ratio_mean=1.5)])
     assert found["ESS ratio"].value == pytest.approx(1.1)
-    assert found["ESS ratio, divergent tokens"].value == pytest.approx(1.5)
+    assert found["divergent ESS ratio"].value == pytest.approx(1.5)
     assert checks([silent])["ESS ratio"].verdict is NONE
     assert checks([silent])["guard: ESS ratio"].verdict is NONE
 
@@ -109,7 +109,7 @@ def test_means_are_over_tokens_and_not_over_samples(given_: list[tuple[int, int,
     ratios = [ratio for regular, _, _, ratio in given_ for _ in range(regular)]
     assert found["alpha"].value == pytest.approx(sum(alphas) / len(alphas))
     assert found["ESS ratio"].value == pytest.approx(sum(ratios) / len(ratios))
-    assert found["ESS ratio, divergent tokens"].value == pytest.approx(sum(ratios) / len(ratios))
+    assert found["divergent ESS ratio"].value == pytest.approx(sum(ratios) / len(ratios))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
