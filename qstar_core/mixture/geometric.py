@@ -83,5 +83,12 @@ def moments(pair: Pair, alpha_B: Tensor) -> Moments:
     return Moments(log_z_B, g, torch.linalg.vecdot(q * centred, centred))
 
 
+def entropy(logp_B_V: Tensor) -> Tensor:
+    """Shannon entropy in nats; tokens of probability 0 add nothing."""
+    finite_B_V = logp_B_V.clamp_min(torch.finfo(logp_B_V.dtype).min)
+    negative_B: Tensor = torch.linalg.vecdot(logp_B_V.exp(), finite_B_V)
+    return negative_B.neg()
+
+
 def _exponent(pair: Pair, alpha_B: Tensor) -> Tensor:
     return torch.addcmul(pair.base_B_V, pair.delta_B_V, alpha_B.to(pair.base_B_V.dtype)[:, None])

@@ -51,8 +51,8 @@ class Mixer:
 def _drawn_from(pair: Pair, solution: AlphaSolution) -> Tensor:
     """log q; where α was set, not solved, the ends are the models themselves."""
     logq = log_q(pair, solution.alpha_B)
-    if not solution.pure_ends:
+    if solution.pure_B is None:
         return logq
-    alpha = solution.alpha_B[:, None]
-    logq = torch.where(alpha == 0.0, pair.logp_theta_B_V, logq)
-    return torch.where(alpha == 1.0, pair.logp_t_B_V, logq)
+    alpha_B, pure_B = solution.alpha_B, solution.pure_B
+    logq = torch.where((pure_B & (alpha_B == 0.0))[:, None], pair.logp_theta_B_V, logq)
+    return torch.where((pure_B & (alpha_B == 1.0))[:, None], pair.logp_t_B_V, logq)

@@ -24,6 +24,7 @@ def summary(**changes: Any) -> MixSummary:
         "kl_abs_difference_mean": 0.001, "ess_ratio_mean": 1.0, "ess_ratio_std": 0.1, "ess_ratio_geometric_mean": 1.0,
         "divergent_tokens": 4, "divergent_ess_ratio_mean": 1.0, "log_z_sum": -1.0, "logp_theta_sum": -5.0,
         "logp_t_sum": -5.0, "logq_sum": -4.0, "boundary_tokens": 0, "clamped_tokens": 0, "unconverged_tokens": 0,
+        "entropy_theta_mean": 0.8, "entropy_t_mean": 0.5, "policy_tokens": 0,
     }
     return MixSummary(**(values | changes))
 

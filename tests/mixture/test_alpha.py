@@ -32,7 +32,7 @@ def test_the_residual_is_measured_at_the_clamped_alpha():
     found = mixed(theta, t, low=0.8)
     for row in range(50):
         exact = brute.slope(brute.normalise(theta[row]), brute.normalise(t[row]), found.alpha[row])
-        assert found.solution.residual_B[row].item() == pytest.approx(exact, abs=1e-4)
+        assert found.solution.g_B[row].item() == pytest.approx(exact, abs=1e-4)
 
 
 def test_what_stays_above_the_tolerance_is_not_called_solved():
@@ -46,7 +46,7 @@ def test_what_stays_above_the_tolerance_is_not_called_solved():
 def test_an_unknown_method_is_named_with_those_there_are():
     with pytest.raises(ConfigError, match=r"median.*kl_symmetry"):
         method_of(AlphaOptions(method="median"))
-    assert set(METHODS) == {"fixed", "entropy", "confidence", "kl_symmetry"}
+    assert set(METHODS) == {"fixed", "entropy", "confidence", "kl_symmetry", "ess_balance", "reverse_kl_symmetry"}
 
 
 @pytest.mark.parametrize("temperature", [0.5, 0.9, 1.0, 3.0])
