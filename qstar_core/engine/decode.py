@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings
+from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
 from qstar_core.engine.hf import ChatTokenizer, LoadedModel, ModelRunner, shared_columns
 from qstar_core.engine.protocol import Finished, Job
 from qstar_core.engine.scheduler import Scheduler
 from qstar_core.engine.sequence import Sequence
 from qstar_core.mixture.alpha import AlphaOptions
 from qstar_core.mixture.mixer import Mixer, Step
+from qstar_core.mixture.policies.chain import policies_of
+from qstar_core.mixture.support import SupportCut
 from qstar_core.records import FinishReason
 
 
@@ -35,7 +37,8 @@ class _Prefilled:
 
 class LockstepEngine:
     def __init__(self, student: LoadedModel, teacher: LoadedModel, tokenizer: ChatTokenizer, context: int,
-                 alpha: AlphaSettings, sampling: SamplingSettings, engine: EngineSettings) -> None:
+                 alpha: AlphaSettings, sampling: SamplingSettings, support: SupportSettings,
+                 engine: EngineSettings) -> None:
         if engine.threads is not None:
             torch.set_num_threads(engine.threads)
         vocab = shared_columns(tokenizer, student, teacher)
@@ -49,7 +52,10 @@ class LockstepEngine:
         self._student = ModelRunner(student, self._slots, context, vocab, engine.deterministic)
         self._teacher = ModelRunner(teacher, self._slots, context, vocab, engine.deterministic)
         options = AlphaOptions(alpha.method, alpha.fixed, alpha.min, alpha.max, alpha.tolerance)
-        self._mixer = Mixer(options, sampling.temperature, engine.diagnostics)
+        self._mixer = Mixer(
+            options, sampling.temperature, engine.diagnostics, sharpen=sampling.sharpen, support=SupportCut(support),
+            policies=policies_of(alpha, self._eos_ids | tokenizer.control_ids),
+        )
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         run = _Run(self._slots, self._vocab, self._device)

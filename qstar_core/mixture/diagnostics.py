@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from qstar_core.mixture.alpha import AlphaSolution, AlphaStatus
-from qstar_core.mixture.geometric import Pair, entropy, log_z
+from qstar_core.mixture.geometric import Pair, entropy, log_z, total_variation
 from qstar_core.records import MixSummary, Trace
 
 DIVERGENT_TV = 0.05
@@ -69,7 +69,7 @@ def diagnose(pair: Pair, plain: Pair, solution: AlphaSolution, logq_B_V: Tensor,
         ess_theta=ess_theta_B.masked_fill(~q_covers_theta_B, 0.0),
         ess_t=ess_t_B.masked_fill(~q_covers_t_B, 0.0),
         log_z=log_z_B,
-        tv=0.5 * (pair.logp_theta_B_V.exp() - pair.logp_t_B_V.exp()).abs().sum(-1),
+        tv=total_variation(pair),
         entropy_theta=entropy(plain.logp_theta_B_V),
         entropy_t=entropy(plain.logp_t_B_V),
         status=solution.status_B,

@@ -83,6 +83,11 @@ def moments(pair: Pair, alpha_B: Tensor) -> Moments:
     return Moments(log_z_B, g, torch.linalg.vecdot(q * centred, centred))
 
 
+def total_variation(pair: Pair) -> Tensor:
+    distance_B: Tensor = (pair.logp_theta_B_V.exp() - pair.logp_t_B_V.exp()).abs().sum(-1)
+    return 0.5 * distance_B
+
+
 def entropy(logp_B_V: Tensor) -> Tensor:
     """Shannon entropy in nats; tokens of probability 0 add nothing."""
     finite_B_V = logp_B_V.clamp_min(torch.finfo(logp_B_V.dtype).min)
