@@ -1,4 +1,5 @@
-"""The documents tell the truth: every setting, command, filter, α method and policy is in them, and README's commands run."""
+"""The documents tell the truth: every setting, command, filter, α method and policy is in them; README's commands run.
+"""
 
 from __future__ import annotations
 

@@ -69,6 +69,13 @@ def test_the_token_that_crosses_is_kept_and_of_equal_ones_the_first():
     assert left(cut(ties, ties, SupportSettings(min_p=1.0))[0]) == {0, 1, 2, 3, 4}
 
 
+def test_many_ties_are_ranked_by_id():
+    """A vocabulary too wide for a sort to keep their order by chance."""
+    logits = (np.arange(5000) % 3).astype(np.float32)
+    for limits in (SupportSettings(top_k=2500), SupportSettings(top_p=0.8)):
+        assert left(cut(logits, logits, limits)[0]) == naive(logits, limits)
+
+
 @pytest.mark.parametrize("who", ["both", "teacher", "student"])
 def test_a_limit_cuts_whom_it_names(who):
     theta, t = random_pair(1, 9, 2.0, seed=1)
@@ -101,6 +108,7 @@ def test_what_is_mixed_is_cut_after_temperature_and_what_is_recorded_is_not(meth
         assert found.logp_theta[row].item() == pytest.approx(brute.normalise(theta[row])[token], abs=1e-5)
         assert found.logp_t[row].item() == pytest.approx(brute.normalise(t[row])[token], abs=1e-5)
         assert found.entropy_theta[row].item() == pytest.approx(brute.entropy(brute.normalise(theta[row])), abs=1e-4)
+        assert found.entropy_t[row].item() == pytest.approx(brute.entropy(brute.normalise(t[row])), abs=1e-4)
         assert found.tv[row].item() == pytest.approx(brute.total_variation(*kept), abs=1e-4)
 
 
