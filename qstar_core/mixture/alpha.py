@@ -25,16 +25,21 @@ METHODS = {method.name: method for method in (Fixed, Entropy, Confidence, KLSymm
 
 @dataclass(frozen=True, slots=True)
 class AlphaSolution:
-    """`g` is KL(q‖θ) − KL(q‖t) at the α returned, whatever the method; `residual` is that of the method's own
-    condition. `pure`: where it holds, α = 0 and α = 1 mean the models themselves rather than the limit on the common
-    support; None is nowhere."""
+    """`g` is KL(q‖θ) − KL(q‖t) at the α returned, whatever the method. `pure`: where it holds, α = 0 and
+    α = 1 mean the models themselves rather than the limit on the common support; None is nowhere."""
 
     alpha_B: Tensor
     g_B: Tensor
     log_z_B: Tensor
-    residual_B: Tensor
     status_B: Tensor
     pure_B: Tensor | None
+    pair: Pair
+    method: AlphaMethod
+
+    @property
+    def residual_B(self) -> Tensor:
+        """Of the method's own condition. Measured when asked for: drawing a token does not need it."""
+        return self.method.residual(self.pair, self.alpha_B, self.g_B)
 
 
 def method_of(options: AlphaOptions) -> AlphaMethod:
@@ -60,4 +65,4 @@ def measured(pair: Pair, method: AlphaMethod, alpha_B: Tensor, status_B: Tensor,
     inside_B = (alpha_B > 0.0) & (alpha_B < 1.0)
     status_B = status_B.masked_fill(inside_B & ~pair.any_common_B, AlphaStatus.NO_COMMON_SUPPORT)
     at = moments(pair, alpha_B)
-    return AlphaSolution(alpha_B, at.g_B, at.log_z_B, method.residual(pair, alpha_B, at.g_B), status_B, pure_B)
+    return AlphaSolution(alpha_B, at.g_B, at.log_z_B, status_B, pure_B, pair, method)

@@ -52,6 +52,7 @@ def diagnose(pair: Pair, plain: Pair, solution: AlphaSolution, logq_B_V: Tensor,
     log_z_B = solution.log_z_B.masked_fill(pure_theta_B | pure_t_B, 0.0)
     g_B = solution.g_B
     at = token_B[:, None]
+    p_theta_B_V, p_t_B_V = pair.logp_theta_B_V.exp(), pair.logp_t_B_V.exp()
     kl_theta_B = (alpha_B * g_B - log_z_B).clamp_min(0.0).masked_fill(pure_theta_B, 0.0)
     kl_t_B = ((alpha_B - 1.0) * g_B - log_z_B).clamp_min(0.0).masked_fill(pure_t_B, 0.0)
     ess_theta_B = torch.exp(-(log_z_B + log_z(pair, -alpha_B))).masked_fill(pure_theta_B, 1.0)
@@ -69,9 +70,9 @@ def diagnose(pair: Pair, plain: Pair, solution: AlphaSolution, logq_B_V: Tensor,
         ess_theta=ess_theta_B.masked_fill(~q_covers_theta_B, 0.0),
         ess_t=ess_t_B.masked_fill(~q_covers_t_B, 0.0),
         log_z=log_z_B,
-        tv=total_variation(pair),
-        entropy_theta=entropy(plain.logp_theta_B_V),
-        entropy_t=entropy(plain.logp_t_B_V),
+        tv=total_variation(p_theta_B_V, p_t_B_V),
+        entropy_theta=entropy(plain.logp_theta_B_V, p_theta_B_V if plain is pair else None),
+        entropy_t=entropy(plain.logp_t_B_V, p_t_B_V if plain is pair else None),
         status=solution.status_B,
     )
 
