@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from qstar_core.config import AlphaSettings, EngineSettings, PromptSettings, SamplingSettings
+from qstar_core.config import AlphaSettings, EngineSettings, PromptSettings, SamplingSettings, SupportSettings
 from qstar_core.engine.decode import LockstepEngine
 from qstar_core.engine.hf import LoadedModel, load_model
 from qstar_core.engine.tokenizer import ChatTokenizer
@@ -40,7 +40,7 @@ class Bench:
     def engine(self, slots: int, share_forward: bool) -> LockstepEngine:
         settings = self._settings.model_copy(update={"batch_size": slots, "share_forward": share_forward})
         return LockstepEngine(self.model, self.model, self.tokenizer, CONTEXT, AlphaSettings(), SamplingSettings(),
-                              settings)
+                              SupportSettings(), settings)
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from qstar_core.config import Settings
+from qstar_core.records import JsonObject
 
 HEAD = """# All settings
 
@@ -20,7 +21,7 @@ Made by `docs/make_settings.py`; do not edit it by hand. How to set them: [confi
 | setting | type | default | what it is for |
 |---|---|---|---|
 """
-NAMES = {int: "integer", float: "number", bool: "true or false", str: "text"}
+NAMES = {int: "integer", float: "number", bool: "true or false", str: "text", JsonObject: "mapping"}
 
 
 def leaves(section: BaseModel, prefix: str = "", told: str = "") -> Iterator[tuple[str, Any, Any, str]]:

@@ -67,12 +67,22 @@ class PromptSettings(Section):
     teacher_system: str | None = Field(None, description="System prompt of the teacher")
 
 
+class PolicySettings(Section):
+    name: str = Field("constant", description="Who decides α: constant (the method), by_position, by_disagreement")
+    options: JsonObject = Field(default_factory=dict, description="The policy's options")
+
+
 class AlphaSettings(Section):
-    method: str = Field("kl_symmetry", description="fixed, entropy, confidence, kl_symmetry")
+    method: str = Field("kl_symmetry", description="fixed, entropy, confidence, kl_symmetry, ess_balance, "
+                                                   "reverse_kl_symmetry")
     fixed: Unit = Field(0.5, description="The teacher's weight where method is fixed")
     min: Unit = Field(0.0, description="Lower bound of α; what it clamps is counted")
     max: Unit = Field(1.0, description="Upper bound of α")
-    tolerance: float = Field(1e-5, gt=0, le=1e-2, description="Largest |KL(q‖θ) − KL(q‖t)| that counts as solved")
+    tolerance: float = Field(1e-5, gt=0, le=1e-2, description="Largest residual of the method that counts as solved")
+    policy: PolicySettings = PolicySettings()
+    teacher_first_token: bool = Field(False, description="The teacher alone decides the first token")
+    teacher_special_tokens: bool = Field(
+        False, description="The teacher alone decides where a control token is its most likely one")
 
     @model_validator(mode="after")
     def _ordered(self) -> AlphaSettings:
@@ -83,9 +93,19 @@ class AlphaSettings(Section):
 
 class SamplingSettings(Section):
     temperature: float = Field(1.0, gt=0, le=10, description="Divides both models' logits before α is solved")
+    sharpen: float = Field(1.0, gt=0, le=100, description="Draws from q* to this power, normalised; above 1 is sharper")
     max_tokens: int = Field(64, ge=1, description="Longest completion in tokens")
     draws: int = Field(2, ge=1, description="Samples per prompt and round")
     seed: int = Field(0, description="Seed of every random number")
+
+
+class SupportSettings(Section):
+    """Which tokens of a model are mixed at all; the rest is cut off before α is solved."""
+
+    apply_to: Literal["both", "student", "teacher"] = Field("both", description="Whose distribution is cut")
+    top_k: int | None = Field(None, ge=1, description="Keeps the k most likely tokens")
+    top_p: float = Field(1.0, gt=0, le=1, description="Keeps the smallest set of most likely tokens with this mass")
+    min_p: Unit = Field(0.0, description="Keeps tokens at least this many times as likely as the most likely one")
 
 
 class EngineSettings(Section):
@@ -157,6 +177,7 @@ class Settings(Section):
     prompts: PromptSettings = PromptSettings()
     alpha: AlphaSettings = AlphaSettings()
     sampling: SamplingSettings = SamplingSettings()
+    support: SupportSettings = SupportSettings()
     engine: EngineSettings = EngineSettings()
     round: RoundSettings = RoundSettings()
     filters: tuple[FilterStep, ...] = Field(DEFAULT_FILTERS, description="Filters, in order")

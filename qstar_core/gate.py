@@ -52,14 +52,17 @@ def _mixture(settings: GateSettings, given: GateInput) -> tuple[GateCheck, ...]:
     ess, divergent = _ess_ratio(given), _divergent_ess_ratio(given)
     alpha = _token_mean(given, lambda s: s.alpha_mean)
     gap = _token_mean(given, lambda s: s.kl_abs_difference_mean)
-    symmetric = given.method == "kl_symmetry"
+    clamped, decided = _share(given, lambda s: s.clamped_tokens), _share(given, lambda s: s.policy_tokens)
+    reason = (f"not a property of method {given.method}" if given.method != "kl_symmetry"
+              else "a policy chose α in place of the method" if decided else "")
     return (
         _in_range("ESS ratio", ess, settings.ess_ratio, note="mean ESS_θ/ESS_t over all tokens"),
         _in_range("divergent ESS ratio", divergent, settings.divergent_ess_ratio, worst=GateVerdict.WARN,
                   note="the same over tokens where the models differ (total variation above 0.05)"),
-        _in_range("alpha", alpha, settings.alpha, note="mean weight of the teacher"),
-        _check("KL difference", gap if symmetric else None, high=settings.max_kl_difference,
-               note="mean |KL(q‖θ) − KL(q‖t)| per token" if symmetric else f"not a property of method {given.method}"),
+        _in_range("alpha", alpha, settings.alpha, note="mean weight of the teacher"
+                  + _told(clamped, "clamped by the bounds") + _told(decided, "set by a policy")),
+        _check("KL difference", None if reason else gap, high=settings.max_kl_difference,
+               note=reason or "mean |KL(q‖θ) − KL(q‖t)| per token"),
     )
 
 
@@ -85,6 +88,15 @@ def _divergent_ess_ratio(given: GateInput) -> float | None:
 
 def _token_mean(given: GateInput, value: Callable[[MixSummary], float | None]) -> float | None:
     return _weighted([(found, s.tokens) for s in given.summaries if (found := value(s)) is not None])
+
+
+def _share(given: GateInput, count: Callable[[MixSummary], int]) -> float:
+    """Of all tokens."""
+    return sum(map(count, given.summaries)) / max(1, sum(s.tokens for s in given.summaries))
+
+
+def _told(share: float, what: str) -> str:
+    return f"; {share:.1%} of tokens {what}" if share else ""
 
 
 def _weighted(pairs: Sequence[tuple[float, int]]) -> float | None:

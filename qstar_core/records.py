@@ -110,6 +110,8 @@ class MixSummary(Record):
     ess_ratio_mean: float | None
     ess_ratio_std: float | None
     ess_ratio_geometric_mean: float | None
+    entropy_theta_mean: float
+    entropy_t_mean: float
     divergent_tokens: int
     divergent_ess_ratio_mean: float | None
     log_z_sum: float
@@ -119,6 +121,7 @@ class MixSummary(Record):
     boundary_tokens: int
     clamped_tokens: int
     unconverged_tokens: int
+    policy_tokens: int
 
 
 class Sample(Record):
@@ -151,6 +154,8 @@ class Trace:
     ess_t: Floats
     log_z: Floats
     tv: Floats
+    entropy_theta: Floats
+    entropy_t: Floats
     status: Ints
 
     def __len__(self) -> int:

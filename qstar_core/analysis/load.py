@@ -27,7 +27,7 @@ COLUMNS = (
     "alpha_mean", "alpha_std", "ess_ratio_mean", "ess_ratio_std", "ess_ratio_geometric_mean",
     "divergent_ess_ratio_mean", "kl_theta_mean", "kl_t_mean", "kl_abs_difference_mean", "tokens", "divergent_tokens",
     "log_z_sum", "logp_theta_sum", "logp_t_sum", "logq_sum", "boundary_tokens", "clamped_tokens",
-    "unconverged_tokens",
+    "unconverged_tokens", "policy_tokens", "entropy_theta_mean", "entropy_t_mean",
 )
 _SUFFIXES = (".jsonl", ".parquet")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings
+from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.pair import pair_runner
 from qstar_core.engine.protocol import Finished, Job
@@ -22,6 +22,8 @@ from qstar_core.engine.sequence import Sequence
 from qstar_core.engine.tokenizer import ChatTokenizer, shared_columns
 from qstar_core.mixture.alpha import AlphaOptions
 from qstar_core.mixture.mixer import Mixer, Step
+from qstar_core.mixture.policies.chain import policies_of
+from qstar_core.mixture.support import SupportCut
 from qstar_core.records import FinishReason
 
 _SMALL = 5_000_000
@@ -40,7 +42,8 @@ class _Prefilled:
 
 class LockstepEngine:
     def __init__(self, student: LoadedModel, teacher: LoadedModel, tokenizer: ChatTokenizer, context: int,
-                 alpha: AlphaSettings, sampling: SamplingSettings, engine: EngineSettings) -> None:
+                 alpha: AlphaSettings, sampling: SamplingSettings, support: SupportSettings,
+                 engine: EngineSettings) -> None:
         torch.set_num_threads(engine.threads or _threads_for(student, teacher))
         vocab = shared_columns(tokenizer, student, teacher)
         self._vocab = vocab
@@ -53,7 +56,10 @@ class LockstepEngine:
         self._models = pair_runner(student, teacher, self._slots, context, vocab, engine.deterministic,
                                    engine.share_forward)
         options = AlphaOptions(alpha.method, alpha.fixed, alpha.min, alpha.max, alpha.tolerance)
-        self._mixer = Mixer(options, sampling.temperature, engine.diagnostics)
+        self._mixer = Mixer(
+            options, sampling.temperature, engine.diagnostics, sharpen=sampling.sharpen, support=SupportCut(support),
+            policies=policies_of(alpha, self._eos_ids | tokenizer.control_ids),
+        )
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         run = _Run(self._slots, self._vocab, self._device)

@@ -54,6 +54,11 @@ class ChatTokenizer:
         return found
 
     @property
+    def control_ids(self) -> frozenset[int]:
+        vocabulary = self.vocabulary
+        return frozenset(vocabulary[token] for token in self.control_tokens if token in vocabulary)
+
+    @property
     def unknown_id(self) -> int | None:
         found: int | None = self._tokenizer.unk_token_id
         return found

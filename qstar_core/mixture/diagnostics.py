@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from qstar_core.mixture.alpha import AlphaSolution, AlphaStatus
-from qstar_core.mixture.geometric import Pair, log_z
+from qstar_core.mixture.geometric import Pair, entropy, log_z, total_variation
 from qstar_core.records import MixSummary, Trace
 
 DIVERGENT_TV = 0.05
@@ -34,6 +34,8 @@ class TokenDiagnostics:
     ess_t: Tensor
     log_z: Tensor
     tv: Tensor
+    entropy_theta: Tensor
+    entropy_t: Tensor
     status: Tensor
 
     def stacked(self) -> Tensor:
@@ -42,13 +44,15 @@ class TokenDiagnostics:
 
 
 def diagnose(pair: Pair, plain: Pair, solution: AlphaSolution, logq_B_V: Tensor, token_B: Tensor) -> TokenDiagnostics:
-    """`pair` is what was mixed, after temperature; `plain` the models as they are, whose log-probabilities are kept."""
+    """`pair` is what was mixed, after temperature; `plain` the models as they are, whose log-probabilities
+    and entropies are kept."""
     alpha_B = solution.alpha_B
-    pure_theta_B = (alpha_B == 0.0) & solution.pure_ends
-    pure_t_B = (alpha_B == 1.0) & solution.pure_ends
-    log_z_B = torch.where(pure_theta_B | pure_t_B, 0.0, log_z(pair, alpha_B))
-    g_B = solution.residual_B
+    pure_B = torch.zeros_like(pair.any_common_B) if solution.pure_B is None else solution.pure_B
+    pure_theta_B, pure_t_B = pure_B & (alpha_B == 0.0), pure_B & (alpha_B == 1.0)
+    log_z_B = solution.log_z_B.masked_fill(pure_theta_B | pure_t_B, 0.0)
+    g_B = solution.g_B
     at = token_B[:, None]
+    p_theta_B_V, p_t_B_V = pair.logp_theta_B_V.exp(), pair.logp_t_B_V.exp()
     kl_theta_B = (alpha_B * g_B - log_z_B).clamp_min(0.0).masked_fill(pure_theta_B, 0.0)
     kl_t_B = ((alpha_B - 1.0) * g_B - log_z_B).clamp_min(0.0).masked_fill(pure_t_B, 0.0)
     ess_theta_B = torch.exp(-(log_z_B + log_z(pair, -alpha_B))).masked_fill(pure_theta_B, 1.0)
@@ -66,7 +70,9 @@ def diagnose(pair: Pair, plain: Pair, solution: AlphaSolution, logq_B_V: Tensor,
         ess_theta=ess_theta_B.masked_fill(~q_covers_theta_B, 0.0),
         ess_t=ess_t_B.masked_fill(~q_covers_t_B, 0.0),
         log_z=log_z_B,
-        tv=0.5 * (pair.logp_theta_B_V.exp() - pair.logp_t_B_V.exp()).abs().sum(-1),
+        tv=total_variation(p_theta_B_V, p_t_B_V),
+        entropy_theta=entropy(plain.logp_theta_B_V, p_theta_B_V if plain is pair else None),
+        entropy_t=entropy(plain.logp_t_B_V, p_t_B_V if plain is pair else None),
         status=solution.status_B,
     )
 
@@ -98,6 +104,8 @@ def summarise(trace: Trace) -> MixSummary:
         ess_ratio_mean=_mean(ratio),
         ess_ratio_std=float(ratio.std()) if ratio.size else None,
         ess_ratio_geometric_mean=float(np.exp(log_ratio[regular].mean())) if ratio.size else None,
+        entropy_theta_mean=float(trace.entropy_theta.mean(dtype=np.float64)),
+        entropy_t_mean=float(trace.entropy_t.mean(dtype=np.float64)),
         divergent_tokens=int(divergent.sum()),
         divergent_ess_ratio_mean=_mean(np.exp(log_ratio[regular & divergent])),
         log_z_sum=float(trace.log_z.sum(dtype=np.float64)),
@@ -107,6 +115,7 @@ def summarise(trace: Trace) -> MixSummary:
         boundary_tokens=int((~regular | ~finite).sum()),
         clamped_tokens=int((trace.status == AlphaStatus.CLAMPED).sum()),
         unconverged_tokens=int((trace.status == AlphaStatus.NOT_CONVERGED).sum()),
+        policy_tokens=int((trace.status == AlphaStatus.POLICY).sum()),
     )
 
 

@@ -83,5 +83,17 @@ def moments(pair: Pair, alpha_B: Tensor) -> Moments:
     return Moments(log_z_B, g, torch.linalg.vecdot(q * centred, centred))
 
 
+def total_variation(p_B_V: Tensor, other_B_V: Tensor) -> Tensor:
+    distance_B: Tensor = (p_B_V - other_B_V).abs().sum(-1)
+    return 0.5 * distance_B
+
+
+def entropy(logp_B_V: Tensor, p_B_V: Tensor | None = None) -> Tensor:
+    """Shannon entropy in nats; tokens of probability 0 add nothing. Known `p` spare the exponentials."""
+    finite_B_V = logp_B_V.clamp_min(torch.finfo(logp_B_V.dtype).min)
+    negative_B: Tensor = torch.linalg.vecdot(logp_B_V.exp() if p_B_V is None else p_B_V, finite_B_V)
+    return negative_B.neg()
+
+
 def _exponent(pair: Pair, alpha_B: Tensor) -> Tensor:
     return torch.addcmul(pair.base_B_V, pair.delta_B_V, alpha_B.to(pair.base_B_V.dtype)[:, None])

@@ -1,7 +1,11 @@
-"""One step of q*: two rows of logits in, one token and its diagnostics out."""
+"""One step of q*: two rows of logits in, one token and its diagnostics out.
+
+Temperature, then support limits, then α: the method, the bounds, the policies. Then `sharpen`, and the draw.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +15,9 @@ from qstar_core.mixture.alpha import AlphaOptions, AlphaSolution, AlphaStatus, c
 from qstar_core.mixture.diagnostics import TokenDiagnostics, diagnose
 from qstar_core.mixture.draw import coupled_draw
 from qstar_core.mixture.geometric import Pair, log_q, pair_of
+from qstar_core.mixture.policies.base import Policy
+from qstar_core.mixture.policies.chain import decided
+from qstar_core.mixture.support import SupportCut
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +33,28 @@ class Step:
 
 
 class Mixer:
-    def __init__(self, options: AlphaOptions, temperature: float = 1.0, diagnostics: bool = True) -> None:
+    """`sharpen` = s draws from q^s, normalised; α, the KLs, both ESS and log Z stay those of q."""
+
+    def __init__(self, options: AlphaOptions, temperature: float = 1.0, diagnostics: bool = True, *,
+                 sharpen: float = 1.0, support: SupportCut | None = None, policies: Sequence[Policy] = ()) -> None:
         self._options = options
         self._method = method_of(options)
         self._temperature = temperature
         self._diagnostics = diagnostics
+        self._sharpen = sharpen
+        self._support = support if support is not None and support.cuts else None
+        self._policies = tuple(policies)
 
     def step(self, logits_theta_B_V: Tensor, logits_t_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Step:
         theta, t = logits_theta_B_V.float(), logits_t_B_V.float()
         plain = pair_of(theta, t)
-        pair = plain if self._temperature == 1.0 else pair_of(theta / self._temperature, t / self._temperature)
+        pair = self._limited(theta, t, plain)
         solution = choose(pair, self._method, self._options)
+        if self._policies:
+            solution = decided(self._policies, pair, position_B, solution, self._method)
         logq_B_V = _drawn_from(pair, solution)
+        if self._sharpen != 1.0:
+            logq_B_V = torch.log_softmax(self._sharpen * logq_B_V, dim=-1)
         token_B = coupled_draw(pair.logp_theta_B_V, logq_B_V, key_B, position_B)
         return Step(
             token_B=token_B,
@@ -47,12 +64,19 @@ class Mixer:
             diagnostics=diagnose(pair, plain, solution, logq_B_V, token_B) if self._diagnostics else None,
         )
 
+    def _limited(self, theta_B_V: Tensor, t_B_V: Tensor, plain: Pair) -> Pair:
+        """What is mixed: the plain models, unless a temperature or a limit makes them others."""
+        if self._temperature == 1.0 and self._support is None:
+            return plain
+        theta, t = theta_B_V / self._temperature, t_B_V / self._temperature
+        return pair_of(*(self._support(theta, t) if self._support else (theta, t)))
+
 
 def _drawn_from(pair: Pair, solution: AlphaSolution) -> Tensor:
     """log q; where α was set, not solved, the ends are the models themselves."""
     logq = log_q(pair, solution.alpha_B)
-    if not solution.pure_ends:
+    if solution.pure_B is None:
         return logq
-    alpha = solution.alpha_B[:, None]
-    logq = torch.where(alpha == 0.0, pair.logp_theta_B_V, logq)
-    return torch.where(alpha == 1.0, pair.logp_t_B_V, logq)
+    alpha_B, pure_B = solution.alpha_B, solution.pure_B
+    logq = torch.where((pure_B & (alpha_B == 0.0))[:, None], pair.logp_theta_B_V, logq)
+    return torch.where((pure_B & (alpha_B == 1.0))[:, None], pair.logp_t_B_V, logq)

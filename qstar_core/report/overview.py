@@ -100,7 +100,22 @@ def key_figures(data: ReportData) -> tuple[KeyFigure, ...]:
                   f"{percent(differing / tokens if tokens else None)} of tokens"),
         KeyFigure("KL difference", number(_weighted((s.kl_abs_difference_mean, s.tokens) for s in summaries)),
                   "mean |KL(q‖π_θ) − KL(q‖π_t)| of a token"),
+        *_interventions(data, tokens),
     )
+
+
+def _interventions(data: ReportData, tokens: int) -> tuple[KeyFigure, ...]:
+    """How often something else than the method decided α: shown where bounds are set, or a policy chose."""
+    alpha = data.settings.get("alpha", {})
+    low, high = alpha.get("min", 0.0), alpha.get("max", 1.0)
+    clamped, decided = sum(s.clamped_tokens for s in data.summaries), sum(s.policy_tokens for s in data.summaries)
+    found: list[KeyFigure] = []
+    if clamped or low > 0.0 or high < 1.0:
+        found.append(KeyFigure("Clamp rate", percent(clamped / tokens if tokens else None),
+                               f"of tokens, α held in {low:g}–{high:g}"))
+    if decided:
+        found.append(KeyFigure("α by policy", percent(decided / tokens if tokens else None), "of tokens"))
+    return tuple(found)
 
 
 def _keep_rate(funnel: tuple[FunnelStep, ...]) -> float | None:

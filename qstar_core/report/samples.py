@@ -191,8 +191,9 @@ def _facts(summary: MixSummary | None) -> tuple[tuple[str, str], ...]:
         ("KL(q‖π_θ)", number(summary.kl_theta_mean)),
         ("KL(q‖π_t)", number(summary.kl_t_mean)),
         ("Σ log Z", number(summary.log_z_sum)),
+        ("entropy of π_θ, of π_t", f"{number(summary.entropy_theta_mean)}, {number(summary.entropy_t_mean)}"),
     ]
     counted = (("boundary", summary.boundary_tokens), ("clamped", summary.clamped_tokens),
-               ("unconverged", summary.unconverged_tokens))
+               ("unconverged", summary.unconverged_tokens), ("policy", summary.policy_tokens))
     facts += [(visible(f"{name} tokens"), f"{count:,}") for name, count in counted if count]
     return tuple(facts)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import yaml
 
-from qstar_core.records import FunnelStep, GateReport
+from qstar_core.config import Settings
+from qstar_core.records import FunnelStep, GateReport, JsonObject
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.refine import Staged
 
@@ -37,7 +40,7 @@ def dataset_card(plan: Plan, found: Staged, gate: GateReport) -> str:
 
 ## Sampling
 - α method `{alpha["method"]}` with α in [{alpha["min"]}, {alpha["max"]}]; temperature {sampling["temperature"]};
-  at most {sampling["max_tokens"]} tokens; {sampling["draws"]} draws a prompt; seed {sampling["seed"]}
+  {_unusual(plan)}at most {sampling["max_tokens"]} tokens; {sampling["draws"]} draws a prompt; seed {sampling["seed"]}
 - source `{_inline(plan.settings["source"]["path"])}`, round `{plan.round}`
 - student's prompt template:
 
@@ -50,6 +53,19 @@ def dataset_card(plan: Plan, found: Staged, gate: GateReport) -> str:
 ## Funnel
 {_funnel(found.funnel)}
 """
+
+
+def _unusual(plan: Plan) -> str:
+    """The settings of the mixture that are not at their defaults, as they are written in a settings file."""
+    usual, found = _mixture(Settings().model_dump(mode="json")), _mixture(plan.settings)
+    changed = {name: value for name, value in found.items() if value != usual[name]}
+    return "".join(f"{name} `{_inline(json.dumps(value))}`; " for name, value in changed.items())
+
+
+def _mixture(settings: JsonObject) -> JsonObject:
+    alpha = {f"alpha.{name}": settings["alpha"][name]
+             for name in ("policy", "teacher_first_token", "teacher_special_tokens")}
+    return alpha | {"sampling.sharpen": settings["sampling"]["sharpen"], "support": settings["support"]}
 
 
 def _train(path: str) -> list[dict[str, str]]:

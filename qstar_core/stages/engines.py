@@ -15,7 +15,8 @@ from qstar_core.records import ModelRef
 
 
 def engine_for(settings: Settings, models: dict[str, ModelRef], context: int) -> Engine:
-    wanted = Settings(alpha=settings.alpha, sampling=settings.sampling, engine=settings.engine)
+    wanted = Settings(alpha=settings.alpha, sampling=settings.sampling, support=settings.support,
+                      engine=settings.engine)
     student, teacher = (present(models[role]).model_dump_json() for role in ("student", "teacher"))
     return _loaded(wanted.model_dump_json(), student, teacher, context)
 
@@ -27,4 +28,5 @@ def _loaded(settings_json: str, student_json: str, teacher_json: str, context: i
     student = load_model(student_ref, settings.engine)
     teacher = student if student_ref.sha256 == teacher_ref.sha256 else load_model(teacher_ref, settings.engine)
     tokenizer = ChatTokenizer(student_ref.name, Path(student_ref.path))
-    return LockstepEngine(student, teacher, tokenizer, context, settings.alpha, settings.sampling, settings.engine)
+    return LockstepEngine(student, teacher, tokenizer, context, settings.alpha, settings.sampling, settings.support,
+                          settings.engine)

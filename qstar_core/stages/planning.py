@@ -16,6 +16,7 @@ from qstar_core.errors import ConflictError, DataError, RowError
 from qstar_core.filters.chain import FilterChain
 from qstar_core.gate import check_names
 from qstar_core.mixture.alpha import AlphaOptions, method_of
+from qstar_core.mixture.policies.chain import policies_of
 from qstar_core.prompts import PromptRenderer, check_templates, sample_id
 from qstar_core.records import (
     SCHEMA_VERSION,
@@ -35,6 +36,7 @@ from qstar_core.stages.workspace import Workspace
 def check_settings(settings: Settings) -> None:
     """What only the rooms themselves can judge, asked before anything runs."""
     method_of(AlphaOptions(method=settings.alpha.method))
+    policies_of(settings.alpha, frozenset())
     FilterChain(settings.filters)
     check_templates(settings.prompts)
     check_source(settings.source)
@@ -80,7 +82,8 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
 def _sampling_hash(settings: Settings, models: dict[str, ModelRef]) -> str:
     """Identifies finished samples. Engine, batch and dtype stand outside of it; max_tokens is part of the plan."""
     return content_hash([{role: ref.sha256 for role, ref in models.items()}, settings.prompts.model_dump(mode="json"),
-                         settings.alpha.model_dump(mode="json"), settings.sampling.temperature, settings.sampling.seed])
+                         settings.alpha.model_dump(mode="json"), settings.support.model_dump(mode="json"),
+                         settings.sampling.temperature, settings.sampling.sharpen, settings.sampling.seed])
 
 
 def _render(renderer: PromptRenderer, prompts: list[Prompt]) -> tuple[list[tuple[Prompt, PromptPair]], list[RowReject]]:

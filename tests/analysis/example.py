@@ -29,7 +29,8 @@ def our_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
             "reason": "wrong answer" if dropped else "", "tokens": 10 + i, "ess_ratio_geometric_mean": 0.98,
             "kl_abs_difference_mean": 0.001, "divergent_tokens": 3, "divergent_ess_ratio_mean": 0.9,
             "log_z_sum": -1.0, "logp_theta_sum": -9.0, "logp_t_sum": -8.0, "logq_sum": -7.0, "boundary_tokens": 0,
-            "clamped_tokens": 0, "unconverged_tokens": 0,
+            "clamped_tokens": 0, "unconverged_tokens": 0, "policy_tokens": 0, "entropy_theta_mean": 0.8,
+            "entropy_t_mean": 0.5,
         }
         if i % 10 == 9:
             row |= {"ess_ratio_mean": None, "ess_ratio_std": None, "ess_ratio_geometric_mean": None}

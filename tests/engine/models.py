@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
-from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings
+from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
 from qstar_core.engine.attention import FOLDED
 from qstar_core.engine.decode import LockstepEngine
 from qstar_core.engine.hf import LoadedModel
@@ -70,10 +70,11 @@ class Duo:
     vocab: int
 
     def engine(self, slots: int = 4, max_tokens: int = 12, context: int = 40, seed: int = 0, deterministic: bool = True,
-               diagnostics: bool = True, **alpha: object) -> LockstepEngine:
+               diagnostics: bool = True, support: SupportSettings | None = None, sharpen: float = 1.0,
+               **alpha: object) -> LockstepEngine:
         return LockstepEngine(
             self.student, self.teacher, self.tokenizer, context, AlphaSettings(**alpha),
-            SamplingSettings(max_tokens=max_tokens, seed=seed),
+            SamplingSettings(max_tokens=max_tokens, seed=seed, sharpen=sharpen), support or SupportSettings(),
             EngineSettings(batch_size=slots, deterministic=deterministic, diagnostics=diagnostics, device="cpu"),
         )
 

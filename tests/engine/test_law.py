@@ -7,6 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
+from qstar_core.config import SupportSettings
+from qstar_core.mixture.alpha import AlphaStatus
 from tests.engine.models import ASSISTANT, END, USER, Duo, by_id, jobs, pair_of_prompts
 from tests.laws import brute
 
@@ -95,3 +97,42 @@ def test_the_trace_says_what_the_models_say(eight: Duo):
             assert one.trace.token[at] == token
             exact = np.log(next_token(eight, drawn, lambda theta, t, at=at, one=one: float(one.trace.alpha[at])))
             assert one.trace.logq[at] == pytest.approx(exact[token], abs=1e-4)
+
+
+def test_the_teacher_decides_the_first_token_and_its_control_tokens(eight: Duo):
+    """Positions and special ids reach the mixture: those of the end of the turn and of the tokenizer."""
+    assert eight.tokenizer.control_ids >= {END, USER, ASSISTANT}
+    first = by_id(eight.engine(slots=8, max_tokens=4, context=16, teacher_first_token=True).generate(jobs([PROMPT], 9)))
+    for one in first.values():
+        assert (one.trace.status == AlphaStatus.POLICY).tolist() == [True] + [False] * (len(one.trace) - 1)
+        assert one.trace.alpha[0] == 1
+    special = eight.engine(slots=8, max_tokens=6, context=16, teacher_special_tokens=True)
+    told = 0
+    for one in by_id(special.generate(jobs([PROMPT], 40))).values():
+        for at in range(len(one.trace)):
+            ids = torch.tensor([[*PROMPT.teacher_ids, *one.sample.token_ids[:at]]])
+            with torch.no_grad():
+                likely = int(eight.teacher.network(input_ids=ids).logits[0, -1, :VOCAB].argmax())
+            expected = likely in eight.tokenizer.control_ids
+            told += expected
+            assert (one.trace.status[at] == AlphaStatus.POLICY) == expected
+    assert told
+
+
+def test_limits_and_sharpening_reach_the_mixture(eight: Duo):
+    def law(theta, t):
+        def best(row):
+            return brute.normalise(np.where(row >= np.sort(row)[-5], row, -np.inf))
+
+        theta, t = best(theta), best(t)
+        return brute.normalise(2 * brute.mix(theta, t, 0.5))
+
+    rows = []
+    for model, ids in ((eight.student, PROMPT.student_ids), (eight.teacher, PROMPT.teacher_ids)):
+        with torch.no_grad():
+            rows.append(brute.normalise(model.network(input_ids=torch.tensor([ids])).logits[0, -1, :VOCAB].numpy()))
+    exact = law(*rows)
+    engine = eight.engine(slots=8, max_tokens=1, context=16, method="fixed", fixed=0.5, sharpen=2.0,
+                          support=SupportSettings(top_k=5))
+    for one in by_id(engine.generate(jobs([PROMPT], 30))).values():
+        assert one.trace.logq[0] == pytest.approx(exact[one.sample.token_ids[0]], abs=1e-4)

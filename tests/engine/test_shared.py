@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings
+from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
 from qstar_core.engine.attention import FOLDED
 from qstar_core.engine.decode import LockstepEngine
 from qstar_core.engine.pair import OneModel, TwoModels, pair_runner
@@ -18,6 +18,7 @@ from tests.engine.models import Duo, by_id, jobs, prompts
 
 def engine(duo: Duo, share_forward: bool) -> LockstepEngine:
     return LockstepEngine(duo.student, duo.student, duo.tokenizer, 40, AlphaSettings(), SamplingSettings(max_tokens=12),
+                          SupportSettings(),
                           EngineSettings(batch_size=3, device="cpu", share_forward=share_forward))
 
 

@@ -24,6 +24,7 @@ def summary(**changes: Any) -> MixSummary:
         "kl_abs_difference_mean": 0.001, "ess_ratio_mean": 1.0, "ess_ratio_std": 0.1, "ess_ratio_geometric_mean": 1.0,
         "divergent_tokens": 4, "divergent_ess_ratio_mean": 1.0, "log_z_sum": -1.0, "logp_theta_sum": -5.0,
         "logp_t_sum": -5.0, "logq_sum": -4.0, "boundary_tokens": 0, "clamped_tokens": 0, "unconverged_tokens": 0,
+        "entropy_theta_mean": 0.8, "entropy_t_mean": 0.5, "policy_tokens": 0,
     }
     return MixSummary(**(values | changes))
 
@@ -74,9 +75,20 @@ def test_the_measures_at_their_thresholds(
 
 
 def test_what_a_method_does_not_promise_is_not_asked_of_it() -> None:
-    for method in ("fixed", "entropy", "confidence"):
+    for method in ("fixed", "entropy", "confidence", "ess_balance", "reverse_kl_symmetry"):
         check = checks([summary(kl_abs_difference_mean=9.0)], method=method)["KL difference"]
         assert check.verdict is NONE and check.value is None and method in check.note
+
+
+def test_a_policy_breaks_the_promise_of_the_method() -> None:
+    check = checks([summary(kl_abs_difference_mean=9.0, policy_tokens=1)])["KL difference"]
+    assert check.verdict is NONE and "policy" in check.note
+
+
+def test_how_often_something_else_decided_alpha_is_told() -> None:
+    found = checks([summary(clamped_tokens=3), summary(policy_tokens=10)])["alpha"]
+    assert "15.0% of tokens clamped" in found.note and "50.0% of tokens set by a policy" in found.note
+    assert "%" not in checks()["alpha"].note
 
 
 def test_nothing_to_measure_is_not_applicable_and_no_rows_is_a_failure() -> None:

@@ -1,4 +1,5 @@
-"""The documents tell the truth: every setting, command, filter and α method is in them, and README's commands run."""
+"""The documents tell the truth: every setting, command, filter, α method and policy is in them; README's commands run.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from nbclient import NotebookClient
 
 from flows.cli import qstar
 from qstar_core.filters.chain import FILTERS
-from qstar_core.mixture.alpha import METHODS
+from qstar_core.mixture.alpha import METHODS, AlphaStatus
+from qstar_core.mixture.policies.chain import POLICIES
 from tests.flows.project import SMALL, Project
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,11 +35,14 @@ def test_every_command_is_documented() -> None:
         assert f"qstar {name}" in README, name
 
 
-def test_every_filter_and_method_is_documented() -> None:
+def test_every_filter_method_policy_and_status_is_documented() -> None:
     for name in FILTERS:
         assert f"`{name}`" in DOCS["filters.md"], name
-    for name in METHODS:
+    for name in (*METHODS, *POLICIES, *(status.name for status in AlphaStatus)):
         assert f"`{name}`" in DOCS["concepts.md"], name
+    for policy in POLICIES.values():
+        for name in policy.options.model_fields:
+            assert f"`{name}`" in DOCS["concepts.md"], f"{policy.name}: {name}"
 
 
 def test_the_table_of_settings_is_the_settings() -> None:

@@ -83,3 +83,36 @@ def root(theta: np.ndarray, t: np.ndarray) -> float:
         else:
             high = middle
     return 0.5 * (low + high)
+
+
+def log_ess_ratio(theta: np.ndarray, t: np.ndarray, alpha: float) -> float:
+    """log ESS_θ/ESS_t = log Z(2−α) − log Z(−α); for models of one support."""
+    return log_z(theta, t, 2 - alpha) - log_z(theta, t, -alpha)
+
+
+def ess_root(theta: np.ndarray, t: np.ndarray) -> float:
+    """Where both ESS are the same, by bisection: the ratio falls with α."""
+    low, high = 0.0, 1.0
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        if log_ess_ratio(theta, t, middle) > 0:
+            low = middle
+        else:
+            high = middle
+    return 0.5 * (low + high)
+
+
+def reverse_gap(theta: np.ndarray, t: np.ndarray, alpha: float) -> float:
+    """KL(θ‖q) − KL(t‖q)."""
+    q = mix(theta, t, alpha)
+    return kl(theta, q) - kl(t, q)
+
+
+def reverse_root(theta: np.ndarray, t: np.ndarray) -> float:
+    there, back = kl(theta, t), kl(t, theta)
+    return back / (there + back)
+
+
+def nearly(logp: np.ndarray, missing: float) -> np.ndarray:
+    """The same distribution with a tiny log-probability in place of each impossible token."""
+    return normalise(np.where(np.isfinite(logp), logp, missing))

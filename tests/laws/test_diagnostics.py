@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from qstar_core.mixture.alpha import AlphaStatus
+from qstar_core.mixture.alpha import METHODS, AlphaStatus
 from tests.laws import brute
 from tests.laws.pairs import NOWHERE, few_or_many, for_all, mixed, pairs
 
-METHODS = ["kl_symmetry", "entropy", "confidence", "fixed"]
-NUMBERS = ["logp_theta", "logp_t", "alpha", "kl_theta", "kl_t", "ess_theta", "ess_t", "log_z", "tv"]
+NUMBERS = ["logp_theta", "logp_t", "alpha", "kl_theta", "kl_t", "ess_theta", "ess_t", "log_z", "tv",
+           "entropy_theta", "entropy_t"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -29,6 +29,8 @@ def test_every_diagnostic_is_the_sum_it_stands_for(count, method):
         np.testing.assert_allclose(found.tv[0], brute.total_variation(theta, t), **close)
         np.testing.assert_allclose(found.ess_theta[0], brute.ess(theta, q), rtol=1e-3, atol=1e-37)
         np.testing.assert_allclose(found.ess_t[0], brute.ess(t, q), rtol=1e-3, atol=1e-37)
+        np.testing.assert_allclose(found.entropy_theta[0], brute.entropy(theta), **close)
+        np.testing.assert_allclose(found.entropy_t[0], brute.entropy(t), **close)
         assert found.kl_theta[0] >= 0 <= found.kl_t[0]
         assert not any(np.isnan(getattr(found, name)[0]) for name in NUMBERS)
 
@@ -62,7 +64,7 @@ def test_a_lost_part_of_a_model_leaves_it_no_effective_sample(count):
     for_all(count, pairs(), law)
 
 
-@pytest.mark.parametrize("method", ["kl_symmetry", "entropy", "confidence", "fixed"])
+@pytest.mark.parametrize("method", METHODS)
 def test_disjoint_models_are_said_to_be_disjoint(method):
     found = mixed([[0.0, 1.0, NOWHERE], [0.0, 0.0, 0.0]], [[NOWHERE, NOWHERE, 2.0], [1.0, 0.0, 0.0]], method=method)
     assert found.status[0] == AlphaStatus.NO_COMMON_SUPPORT

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qstar_core.mixture.alpha import AlphaOptions, AlphaStatus
+from qstar_core.mixture.alpha import METHODS, AlphaOptions, AlphaStatus
 from qstar_core.mixture.mixer import Mixer
 from tests.laws import brute
 from tests.laws.pairs import NOWHERE, few_or_many, for_all, mixed, pairs, random_pair
@@ -65,7 +65,7 @@ def _step(theta, t, **options):
 BAD = {"nan": np.nan, "+inf": np.inf}
 
 
-@pytest.mark.parametrize("method", ["kl_symmetry", "entropy", "confidence", "fixed"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("bad", [*BAD, "empty"])
 def test_a_row_that_is_no_distribution_is_flagged_and_disturbs_nobody(bad, method):
     theta, t = random_pair(6, 11, 2.0, seed=1)

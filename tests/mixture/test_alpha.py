@@ -6,6 +6,7 @@ import torch
 
 from qstar_core.errors import ConfigError
 from qstar_core.mixture.alpha import METHODS, AlphaOptions, AlphaStatus, method_of
+from qstar_core.mixture.geometric import entropy
 from qstar_core.mixture.mixer import Mixer
 from tests.laws import brute
 from tests.laws.pairs import NOWHERE, mixed, random_pair
@@ -32,7 +33,7 @@ def test_the_residual_is_measured_at_the_clamped_alpha():
     found = mixed(theta, t, low=0.8)
     for row in range(50):
         exact = brute.slope(brute.normalise(theta[row]), brute.normalise(t[row]), found.alpha[row])
-        assert found.solution.residual_B[row].item() == pytest.approx(exact, abs=1e-4)
+        assert found.solution.g_B[row].item() == pytest.approx(exact, abs=1e-4)
 
 
 def test_what_stays_above_the_tolerance_is_not_called_solved():
@@ -46,7 +47,7 @@ def test_what_stays_above_the_tolerance_is_not_called_solved():
 def test_an_unknown_method_is_named_with_those_there_are():
     with pytest.raises(ConfigError, match=r"median.*kl_symmetry"):
         method_of(AlphaOptions(method="median"))
-    assert set(METHODS) == {"fixed", "entropy", "confidence", "kl_symmetry"}
+    assert set(METHODS) == {"fixed", "entropy", "confidence", "kl_symmetry", "ess_balance", "reverse_kl_symmetry"}
 
 
 @pytest.mark.parametrize("temperature", [0.5, 0.9, 1.0, 3.0])
@@ -80,3 +81,8 @@ def test_diagnostics_do_not_change_the_token():
                     for wanted in (True, False))
     assert silent.diagnostics is None
     assert torch.equal(told.token_B, silent.token_B)
+
+
+def test_entropy_is_the_same_with_known_probabilities_and_without():
+    logp = torch.log_softmax(torch.tensor(random_pair(5, 30, 3.0, seed=9)[0]), dim=-1)
+    assert torch.equal(entropy(logp), entropy(logp, logp.exp()))

@@ -51,6 +51,8 @@ def test_a_summary_is_what_numpy_says(trace):
         "ess_ratio_mean": ratio.mean(),
         "ess_ratio_std": ratio.std(),
         "ess_ratio_geometric_mean": np.exp(np.log(ratio).mean()),
+        "entropy_theta_mean": wide["entropy_theta"].mean(),
+        "entropy_t_mean": wide["entropy_t"].mean(),
         "divergent_tokens": divergent.sum(),
         "divergent_ess_ratio_mean": ratio[divergent].mean(),
         "log_z_sum": wide["log_z"].sum(),
@@ -60,6 +62,7 @@ def test_a_summary_is_what_numpy_says(trace):
         "boundary_tokens": 0,
         "clamped_tokens": 0,
         "unconverged_tokens": 0,
+        "policy_tokens": 0,
     }
     assert found.model_dump() == pytest.approx(expected, rel=1e-9)
     assert found.divergent_tokens > 0
@@ -88,9 +91,9 @@ def test_an_infinite_kl_is_left_out_of_its_mean_and_counted(trace):
 
 def test_statuses_are_counted_apart(trace):
     status = trace.status.copy()
-    status[:4], status[4:6] = AlphaStatus.CLAMPED, AlphaStatus.NOT_CONVERGED
+    status[:4], status[4:6], status[6:9] = AlphaStatus.CLAMPED, AlphaStatus.NOT_CONVERGED, AlphaStatus.POLICY
     found = summarise(replace(trace, status=status))
-    assert (found.clamped_tokens, found.unconverged_tokens) == (4, 2)
+    assert (found.clamped_tokens, found.unconverged_tokens, found.policy_tokens) == (4, 2, 3)
 
 
 def test_where_there_is_nothing_to_average_there_is_no_number(trace):

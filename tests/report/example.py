@@ -37,7 +37,8 @@ def trace_of(length: int, seed: int = 0) -> Trace:
         token=rng.integers(0, 500, length).astype(np.int32), logp_theta=floats(-4, 0), logp_t=floats(-4, 0),
         logq=floats(-4, 0), alpha=np.clip(rng.normal(0.5, 0.18, length), 0, 1).astype(np.float32),
         kl_theta=floats(0, 0.3), kl_t=floats(0, 0.3), ess_theta=floats(0.5, 1), ess_t=floats(0.5, 1),
-        log_z=floats(-0.2, 0), tv=floats(0, 0.15), status=np.zeros(length, dtype=np.int32),
+        log_z=floats(-0.2, 0), tv=floats(0, 0.15), entropy_theta=floats(0, 2), entropy_t=floats(0, 2),
+        status=np.zeros(length, dtype=np.int32),
     )
 
 
@@ -50,6 +51,7 @@ def summary_of(seed: int = 0, **changes: Any) -> MixSummary:
         "ess_ratio_geometric_mean": 0.97, "divergent_tokens": 11,
         "divergent_ess_ratio_mean": float(rng.normal(0.9, 0.35)), "log_z_sum": -2.0, "logp_theta_sum": -30.0,
         "logp_t_sum": -28.0, "logq_sum": -25.0, "boundary_tokens": 1, "clamped_tokens": 0, "unconverged_tokens": 0,
+        "entropy_theta_mean": 0.8, "entropy_t_mean": 0.5, "policy_tokens": 0,
     }
     return MixSummary(**(values | changes))
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,6 +155,18 @@ def test_key_figures_are_weighted_by_tokens() -> None:
     assert "Mean α0.65" in text.replace(" α 0", "")
     assert "Keep rate60 %" in text or "Keep rate60.0 %" in text
     assert "Rows kept600" in text and "Tokens per second1,234" in text
+
+
+def test_the_clamp_rate_is_shown_where_bounds_are_set_and_policies_where_one_chose() -> None:
+    def text(settings: dict[str, Any], **changes: Any) -> str:
+        summaries = (summary_of(tokens=10, **changes), summary_of(tokens=30))
+        return Page(render_report(report_data(settings=settings, summaries=summaries))).text
+
+    free, bound = {"alpha": {"min": 0.0, "max": 1.0}}, {"alpha": {"min": 0.25, "max": 1.0}}
+    assert "Clamp rate" not in text(free) and "α by policy" not in text(free)
+    assert re.search(r"Clamp rate\s*0(\.0)? %\s*of tokens, α held in 0.25–1", text(bound))
+    assert re.search(r"Clamp rate\s*12\.5 %", text(bound, clamped_tokens=5))
+    assert re.search(r"α by policy\s*25(\.0)? %", text(free, policy_tokens=10))
 
 
 def test_rejects_and_failures_are_shown_with_their_reason(page: str) -> None:

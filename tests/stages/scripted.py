@@ -70,7 +70,8 @@ def trace_of(name: str, length: int) -> Trace:
     return Trace(
         token=rng.integers(6, 60, length).astype(np.int32), logp_theta=floats(-3, 0), logp_t=floats(-3, 0),
         logq=floats(-3, 0), alpha=floats(0.4, 0.6), kl_theta=kl, kl_t=kl, ess_theta=floats(0.9, 1),
-        ess_t=floats(0.9, 1), log_z=floats(-0.1, 0), tv=floats(0, 0.2), status=np.zeros(length, dtype=np.int32),
+        ess_t=floats(0.9, 1), log_z=floats(-0.1, 0), tv=floats(0, 0.2),
+        entropy_theta=floats(0, 2), entropy_t=floats(0, 2), status=np.zeros(length, dtype=np.int32),
     )
 
 

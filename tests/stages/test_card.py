@@ -20,6 +20,9 @@ from qstar_core.stages.refine import Staged
 def card(kept: int = 5, **changes: Any) -> str:
     settings = Settings().model_dump(mode="json")
     settings["prompts"]["teacher"] = changes.pop("teacher", "{{ question }}")
+    settings["sampling"]["sharpen"] = changes.pop("sharpen", 1.0)
+    settings["support"]["top_k"] = changes.pop("top_k", None)
+    settings["alpha"]["policy"]["name"] = changes.pop("policy", "constant")
     reason, model = changes.pop("reason", "wrong"), changes.pop("model", "m")
     plan = Plan(key="k", dataset="demo", round="r", version="r-1", sampling_hash="a", config_hash="b",
                 settings=settings, models={"student": ModelRef(name=model, path="p", revision=None, sha256="0")},
@@ -50,3 +53,9 @@ def test_no_text_leaves_its_place(text: str) -> None:
     assert len(re.findall(r"(?<!\\)\|", table.rpartition("\n")[2])) == 5, "four cells"
     block = made.split("in none of the files here):\n\n")[1].split("\n\n## Funnel")[0]
     assert all(line.startswith("      ") for line in block.split("\n"))
+
+
+def test_what_shapes_the_mixture_beyond_the_usual_is_said() -> None:
+    assert not any(name in card() for name in ("sharpen", "support", "policy", "teacher_first"))
+    made = card(sharpen=2.0, top_k=5, policy="by_position")
+    assert "sampling.sharpen `2.0`" in made and '"top_k": 5' in made and '"name": "by_position"' in made

@@ -69,6 +69,9 @@ def test_new_rounds_have_new_samples_even_of_old_prompts(project: Project) -> No
 
 DECISIVE: list[dict[str, Any]] = [
     {"alpha__method": "fixed"}, {"alpha__fixed": 0.3}, {"alpha__min": 0.1}, {"alpha__tolerance": 1e-4},
+    {"sampling__sharpen": 2.0}, {"support__top_k": 20}, {"support__apply_to": "teacher"},
+    {"alpha__policy__name": "by_disagreement"}, {"alpha__policy": {"name": "by_position", "options": {"tokens": 9}}},
+    {"alpha__teacher_first_token": True}, {"alpha__teacher_special_tokens": True},
     {"sampling__temperature": 0.7}, {"sampling__seed": 5}, {"prompts__student": "{{ question }} ."},
     {"prompts__teacher": "{{ question }} now"}, {"prompts__teacher_system": "sort"},
 ]

@@ -1,0 +1,67 @@
+"""Methods that are a formula, not an equation: a fixed α, and the two shares of entropy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from qstar_core.mixture.geometric import Pair, entropy
+from qstar_core.mixture.method import AlphaOptions, AlphaStatus, all_ok, supported
+
+
+class Fixed:
+    """The same α everywhere."""
+
+    name = "fixed"
+    pure_ends = True
+
+    def __init__(self, options: AlphaOptions) -> None:
+        self.value = options.fixed
+
+    def solve(self, pair: Pair, tolerance: float) -> tuple[Tensor, Tensor]:
+        status_B = all_ok(pair)
+        if 0.0 < self.value < 1.0:
+            status_B = status_B.masked_fill(~pair.any_common_B, AlphaStatus.NO_COMMON_SUPPORT)
+        return torch.full(status_B.shape, self.value, dtype=torch.float64, device=status_B.device), status_B
+
+    def residual(self, pair: Pair, alpha_B: Tensor, g_B: Tensor) -> Tensor:
+        return g_B
+
+
+class Entropy:
+    """α = H_t / (H_θ + H_t): leans to the less sure model, and approximates KL symmetry."""
+
+    name = "entropy"
+    pure_ends = False
+
+    def __init__(self, options: AlphaOptions) -> None:
+        del options
+
+    def solve(self, pair: Pair, tolerance: float) -> tuple[Tensor, Tensor]:
+        return _entropy_share(pair, of=pair.logp_t_B_V), supported(pair)
+
+    def residual(self, pair: Pair, alpha_B: Tensor, g_B: Tensor) -> Tensor:
+        return g_B
+
+
+class Confidence:
+    """α = H_θ / (H_θ + H_t): trusts the surer model."""
+
+    name = "confidence"
+    pure_ends = False
+
+    def __init__(self, options: AlphaOptions) -> None:
+        del options
+
+    def solve(self, pair: Pair, tolerance: float) -> tuple[Tensor, Tensor]:
+        return _entropy_share(pair, of=pair.logp_theta_B_V), supported(pair)
+
+    def residual(self, pair: Pair, alpha_B: Tensor, g_B: Tensor) -> Tensor:
+        return g_B
+
+
+def _entropy_share(pair: Pair, of: Tensor) -> Tensor:
+    """The share of one model's entropy in the sum of both; ½ where both are sure."""
+    part_B = entropy(of).double()
+    both_B = entropy(pair.logp_theta_B_V).double() + entropy(pair.logp_t_B_V).double()
+    return torch.where(both_B > 0, part_B / both_B, 0.5).clamp(0.0, 1.0)

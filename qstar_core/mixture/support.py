@@ -1,0 +1,57 @@
+"""Support limits: what is cut from a model's distribution before α is solved.
+
+Every limit is a set of tokens of one distribution, the model after temperature, and what stays is in all of the sets:
+- top-k: the k most likely tokens;
+- top-p: the smallest set of most likely tokens whose mass reaches p, the token that crosses included;
+- min-p: every token at least `min_p` times as likely as the most likely one.
+Among equally likely tokens the smaller id ranks first. The most likely token is in every set, so a row never empties.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from qstar_core.config import SupportSettings
+
+_NOWHERE = float("-inf")
+
+
+class SupportCut:
+    """Two rows of tempered logits in, the same with −inf outside of the limits out."""
+
+    def __init__(self, settings: SupportSettings) -> None:
+        self._settings = settings
+        self.cuts = settings.top_k is not None or settings.top_p < 1.0 or settings.min_p > 0.0
+
+    def __call__(self, theta_B_V: Tensor, t_B_V: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.cuts:
+            return theta_B_V, t_B_V
+        who = self._settings.apply_to
+        return (theta_B_V if who == "teacher" else self._cut(theta_B_V),
+                t_B_V if who == "student" else self._cut(t_B_V))
+
+    def _cut(self, logits_B_V: Tensor) -> Tensor:
+        """Rows that are no distribution lose every token, and are found out later."""
+        settings = self._settings
+        logp = torch.log_softmax(logits_B_V, dim=-1)
+        keep = logp > _NOWHERE
+        if settings.min_p > 0.0:
+            keep &= logp >= logp.amax(-1, keepdim=True) + math.log(settings.min_p)
+        if settings.top_k is not None or settings.top_p < 1.0:
+            keep &= _most_likely(logp, settings.top_k, settings.top_p)
+        return logits_B_V.masked_fill(~keep, _NOWHERE)
+
+
+def _most_likely(logp_B_V: Tensor, top_k: int | None, top_p: float) -> Tensor:
+    """The ranks that both limits keep, as a mask over tokens."""
+    ranked, token = logp_B_V.sort(dim=-1, descending=True, stable=True)
+    keep = ranked > _NOWHERE
+    if top_k is not None:
+        keep[:, top_k:] = False
+    if top_p < 1.0:
+        reached = ranked.double().exp().cumsum(-1)
+        keep[:, 1:] &= reached[:, :-1] < top_p
+    return torch.zeros_like(keep).scatter(-1, token, keep)
