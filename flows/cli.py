@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import traceback
 from importlib.metadata import version
+from pathlib import Path
 
 import rich_click as click
 from click.exceptions import Abort, Exit
@@ -19,7 +22,8 @@ from flows.commands.run import demo, generate, refresh
 from flows.commands.settings import config
 from flows.commands.stack import down, up
 from flows.console import err
-from qstar_core.errors import QstarError
+from qstar_core.errors import QstarError, ServerError
+from qstar_core.home import subfolder
 
 click.rich_click.COMMAND_GROUPS = {
     "qstar": [
@@ -45,6 +49,7 @@ for command in (demo, generate, refresh, datasets, analyze, config, doctor, up, 
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         qstar(standalone_mode=False)
     except QstarError as error:
@@ -55,15 +60,30 @@ def main() -> None:
         _fail(error.format_message(), 2)
     except Exit as ended:
         sys.exit(ended.exit_code)
-    except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename or 'no file named'} — check space and permissions", 6)
+    except Exception as error:  # noqa: BLE001 — the last resort: whatever it is, a user reads one line
+        _fail(f"unexpected {type(error).__name__}: {_one_line(error)} — a bug; its trace is in {_keep(error)}", 1)
+
+
+def _terminated(*_: object) -> None:
+    """SIGTERM ends a run like Ctrl-C: rows that are finished are kept."""
+    raise KeyboardInterrupt
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _keep(error: BaseException) -> Path:
+    path = subfolder("logs") / "last-error.txt"
+    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="replace")
+    return path
 
 
 def _fail(line: str, code: int) -> None:
     err.print(f"qstar: {line}", style="red", markup=False, soft_wrap=True, highlight=False)
     sys.stderr.flush()
     # Libraries keep threads that would delay the end; everything of ours is on disk by now.
-    os._exit(code) if code == 130 else sys.exit(code)
+    os._exit(code) if code in (ServerError.exit_code, 130) else sys.exit(code)
 
 
 if __name__ == "__main__":

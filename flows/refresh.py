@@ -34,7 +34,7 @@ def _run_name() -> str:
 def refresh(settings: Settings = _DEFAULTS, round_name: str | None = None) -> DatasetVersion:
     """Sample one round of training data from q*, filter it, judge it, and publish it if the gate lets it pass."""
     models = resolve_models_task(settings)
-    ingested = ingest_task(settings, round_name or today())
+    ingested = ingest_task(settings, today() if round_name is None else round_name)
     plan_key = plan_task(settings, ingested, models, str(flow_run.id))
     workspace = Workspace.open(settings)
     plan = load_plan(workspace.store, plan_key)

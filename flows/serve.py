@@ -33,10 +33,16 @@ class PrefectServer:
 
     @property
     def ui_url(self) -> str:
-        return self.api_url.removesuffix("/api")
+        """Where a person looks; never with the credentials that the address may hold."""
+        return without_credentials(self.api_url).removesuffix("/api")
 
     def run_page(self, flow_run_id: str) -> str:
         return f"{self.ui_url}/runs/flow-run/{flow_run_id}"
+
+
+def without_credentials(address: str) -> str:
+    scheme, mark, rest = address.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else address.rpartition("@")[2]
 
 
 def ensure_server() -> PrefectServer:
@@ -44,7 +50,7 @@ def ensure_server() -> PrefectServer:
     given = os.environ.get("PREFECT_API_URL")
     if given and not os.environ.get("QSTAR_OWN_SERVER"):
         if not _answers(given):
-            raise ServerError(f"no Prefect server answers at PREFECT_API_URL={given}",
+            raise ServerError(f"no Prefect server answers at PREFECT_API_URL={without_credentials(given)}",
                               "start it, or unset PREFECT_API_URL to use the project's own")
         return PrefectServer(given)
     server = _own_server()
@@ -56,7 +62,7 @@ def running_server() -> PrefectServer | None:
     """The project's own server, if it answers."""
     try:
         port = json.loads(_state_file().read_text())["port"]
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     url = _url(port)
     return PrefectServer(url) if _answers(url) else None
@@ -67,7 +73,7 @@ def stop_server() -> bool:
     try:
         known = json.loads(_state_file().read_text())
         pid, port = int(known["pid"]), int(known["port"])
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
     _remember(port)
     if not _is_prefect(pid):
@@ -152,7 +158,7 @@ def _free_port() -> int:
     """The one of the last time, or the usual one that people know, or any."""
     try:
         last = int(json.loads(_state_file().read_text())["port"])
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         last = _USUAL_PORT
     for wanted in (last, _USUAL_PORT, 0):
         with socket.socket() as probe:

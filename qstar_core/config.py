@@ -95,8 +95,8 @@ class SamplingSettings(Section):
     temperature: float = Field(1.0, gt=0, le=10, description="Divides both models' logits before α is solved")
     sharpen: float = Field(1.0, gt=0, le=100, description="Draws from q* to this power, normalised; above 1 is sharper")
     max_tokens: int = Field(64, ge=1, description="Longest completion in tokens")
-    draws: int = Field(2, ge=1, description="Samples per prompt and round")
-    seed: int = Field(0, description="Seed of every random number")
+    draws: int = Field(2, ge=1, le=10_000, description="Samples per prompt and round")
+    seed: int = Field(0, ge=-(2**62), le=2**62, description="Seed of every random number")
 
 
 class SupportSettings(Section):
@@ -118,7 +118,7 @@ class EngineSettings(Section):
     deterministic: bool = Field(True, description="Fixed shapes: a sample is the same bits whatever runs beside it")
     share_forward: bool = Field(True, description="One forward for both roles where they have the same weights")
     diagnostics: bool = Field(True, description="Record α, KL, ESS and log-probabilities of every token")
-    threads: int | None = Field(None, ge=1, description="CPU threads of the models; empty: 1 if very small, else all")
+    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; empty: 1 for tiny models, else all")
 
 
 class RoundSettings(Section):

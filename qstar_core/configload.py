@@ -19,6 +19,8 @@ from qstar_core.errors import ConfigError
 from qstar_core.records import JsonObject
 
 ENV_PREFIX = "QSTAR__"
+# What reading YAML may raise: ValueError for a date such as 2026-13-45, the others for odd keys and endless nesting.
+UNREADABLE = (yaml.YAMLError, ValueError, TypeError, RecursionError)
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -56,7 +58,7 @@ def read_yaml(path: Path) -> JsonObject:
         raise ConfigError(f"no settings file at {path}", "`qstar config show` prints one to start from") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}", "give a readable YAML file in UTF-8") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-45
+    except UNREADABLE as error:
         raise ConfigError(f"{path} is not YAML: {error}", "mend the line it names") from None
     if value is None:
         return {}
@@ -76,13 +78,13 @@ def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterab
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
-    """Values are read as YAML scalars, so `true`, `3` and `[a, b]` mean what they mean in a file."""
+    """Values are read as YAML scalars, so `true`, `3` and `[a, b]` mean what they mean in a file. Empty means unset."""
     found: dict[str, Any] = {}
     for variable, text in env.items():
-        if variable.startswith(ENV_PREFIX):
+        if variable.startswith(ENV_PREFIX) and text:
             try:
                 found[variable[len(ENV_PREFIX):].lower().replace("__", ".")] = yaml.safe_load(text)
-            except (yaml.YAMLError, ValueError):
+            except UNREADABLE:
                 raise ConfigError(f"{variable}={text!r} cannot be read", "quote it as YAML would need it") from None
     return found
 

@@ -8,10 +8,10 @@ import rich_click as click
 from rich.table import Table
 
 from flows.commands.options import config_option
-from flows.console import out
+from flows.console import err, out
 from flows.packaged import find_config
 from qstar_core.configload import load_settings
-from qstar_core.errors import NotFoundError
+from qstar_core.errors import IntegrityError, NotFoundError
 from qstar_core.records import Manifest
 from qstar_core.stages.difference import Difference, difference
 from qstar_core.stages.publishing import allowed_range
@@ -53,7 +53,13 @@ def list_versions(config_path: str | None, dataset: str | None, names: bool) -> 
 def _newest_first(versions: Versions) -> list[tuple[Manifest, str]]:
     """Every manifest, and a * for the latest."""
     latest = versions.latest()
-    manifests = sorted((versions.manifest(name) for name in versions.names()), key=lambda m: m.created, reverse=True)
+    manifests = []
+    for name in versions.names():
+        try:
+            manifests.append(versions.manifest(name))
+        except IntegrityError as error:
+            err.print(f"qstar: {error}", style="yellow", markup=False, soft_wrap=True, highlight=False)
+    manifests.sort(key=lambda manifest: manifest.created, reverse=True)
     return [(manifest, "*" if latest and latest.version == manifest.version else "") for manifest in manifests]
 
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from flows.commands.options import SettingsCommand, config_option, given_flags, setting_flags
 from flows.console import out
 from flows.packaged import find_config
-from flows.serve import running_server
+from flows.serve import running_server, without_credentials
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
 from qstar_core.errors import QstarError
@@ -115,7 +115,8 @@ def _server(_: Settings) -> Iterator[Finding]:
     given = os.environ.get("PREFECT_API_URL")
     server = running_server()
     if given:
-        yield Finding("server", State.OK, f"PREFECT_API_URL={given}", "runs fail unless it answers")
+        address = without_credentials(given)
+        yield Finding("server", State.OK, f"PREFECT_API_URL={address}", "runs fail unless it answers")
     elif server is not None:
         yield Finding("server", State.OK, f"runs at {server.ui_url}")
     else:

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from flows.packaged import ready_configs
 from qstar_core.config import Settings
+from qstar_core.configload import UNREADABLE
 from qstar_core.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -71,7 +72,7 @@ def _option(name: str, field: FieldInfo, older_names: bool) -> Callable[[F], F]:
 
     def remember(context: click.Context, _: click.Parameter, value: str | None) -> None:
         if value is not None:
-            context.meta.setdefault(_FLAG_OPTIONS, {})[name] = _read(name, value)
+            context.meta.setdefault(_FLAG_OPTIONS, {})[name] = _read(name, field, value)
 
     # Older callers write `--save_diagnostics` without a value.
     bare: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if field.annotation is bool else {}
@@ -79,13 +80,13 @@ def _option(name: str, field: FieldInfo, older_names: bool) -> Callable[[F], F]:
                         expose_value=False, **bare)
 
 
-def _read(name: str, text: str) -> Any:
-    """A flag's text means what it would mean in the settings file, except that plain text stays text."""
-    if name.startswith("prompts."):
+def _read(name: str, field: FieldInfo, text: str) -> Any:
+    """A flag's text means what it would mean in the settings file, except that text stays text."""
+    if field.annotation is str or field.annotation == (str | None):
         return text
     try:
         return yaml.safe_load(text) if text else text
-    except yaml.YAMLError:
+    except UNREADABLE:
         raise ConfigError(f"--{name} {text!r} cannot be read", "quote it as YAML would need it") from None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import rich_click as click
@@ -13,10 +15,10 @@ from flows.packaged import find_config
 from flows.serve import ensure_server
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
-from qstar_core.errors import ConfigError, QstarError
+from qstar_core.errors import ConfigError, QstarError, ServerError
 from qstar_core.gate import CHECKS
 from qstar_core.records import DatasetVersion
-from qstar_core.stages.workspace import Workspace, today
+from qstar_core.stages.workspace import Workspace, check_round_name, today
 
 
 @click.command(cls=SettingsCommand)
@@ -42,7 +44,7 @@ def demo(model: str, round_name: str) -> None:
 def refresh(config_path: str | None, round_name: str | None) -> None:
     """One nightly round as configured: sample, filter, judge, report, publish."""
     settings = load_settings(find_config(config_path), os.environ, given_flags())
-    name = round_name or today()
+    name = today() if round_name is None else round_name
     _announce("refresh", settings, name)
     _run_and_tell(settings, name)
 
@@ -60,10 +62,9 @@ def generate(config_path: str | None, output: Path, round_name: str) -> None:
     --num_samples, --batch_size, --dtype, --alpha_method, --fixed_alpha, --start_idx, --save_diagnostics,
     --prompt_field, --dataset_adapter. The gate's checks only warn here.
     """
-    if output.is_dir():
-        raise ConfigError(f"--output {output} is a folder", "name a file, such as data.jsonl")
     one_shot = {"dataset": "generate", "gate.warn_only": list(CHECKS)}
     settings = load_settings(find_config(config_path), os.environ, {**one_shot, **given_flags()})
+    _check_output(output, settings)
     _announce("generate", settings, round_name)
     version, _ = _run(settings, round_name)
     written = _export(settings, version, output)
@@ -72,8 +73,28 @@ def generate(config_path: str | None, output: Path, round_name: str) -> None:
 
 
 def _announce(command: str, settings: Settings, round_name: str) -> None:
-    err.print(f"[bold]qstar {command}[/bold]: dataset {settings.dataset}, round {round_name}, "
-              f"q* by {settings.alpha.method}")
+    check_round_name(round_name)
+    err.print(f"qstar {command}: dataset {settings.dataset}, round {round_name}, q* by {settings.alpha.method}",
+              markup=False, highlight=False)
+
+
+def _check_output(output: Path, settings: Settings) -> None:
+    """Before anything runs: the output can be written, and is not the file that is read."""
+    if output.is_dir():
+        raise ConfigError(f"--output {output} is a folder", "name a file, such as data.jsonl")
+    source = Path(settings.source.path)
+    if source.exists() and source.resolve() in (output.resolve(), _beside(output).resolve()):
+        raise ConfigError(f"--output {output} would overwrite source.path", "name another file")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--output {output} cannot be written: {error.strerror}", "name another file") from None
+    if not os.access(output.parent, os.W_OK):
+        raise ConfigError(f"--output {output} cannot be written", "choose a folder that you may write")
+
+
+def _beside(output: Path) -> Path:
+    return output.with_name(f"{output.stem}_diagnostics.jsonl")
 
 
 def _run_and_tell(settings: Settings, round_name: str) -> None:
@@ -95,7 +116,7 @@ def _run(settings: Settings, round_name: str) -> tuple[DatasetVersion, str]:
         from flows.refresh import refresh as flow
     stopping = ", started in the background; `qstar down` stops it" if server.new else ""
     err.print(f"  [bold]server   [/bold]{server.ui_url}{stopping}", highlight=False, soft_wrap=True)
-    with round_view():
+    with round_view(), _server_faults(server.ui_url):
         state = flow(settings, round_name, return_state=True)
     page = server.run_page(str(state.state_details.flow_run_id))
     try:
@@ -103,6 +124,19 @@ def _run(settings: Settings, round_name: str) -> tuple[DatasetVersion, str]:
     except QstarError:
         err.print(f"  [bold]run      [/bold]{page}", highlight=False, soft_wrap=True)
         raise
+
+
+@contextmanager
+def _server_faults(address: str) -> Iterator[None]:
+    """A Prefect server that goes away in the middle of a run ends it in one line; the round goes on with the next."""
+    from httpx import HTTPError
+    from prefect.exceptions import PrefectException
+
+    try:
+        yield
+    except (HTTPError, PrefectException) as error:
+        raise ServerError(f"the Prefect server at {address} failed during the run ({type(error).__name__})",
+                          "run the same command again: it goes on where it stopped") from error
 
 
 def _export(settings: Settings, version: DatasetVersion, output: Path) -> list[Path]:
@@ -114,8 +148,7 @@ def _export(settings: Settings, version: DatasetVersion, output: Path) -> list[P
     manifest = Versions(workspace.store, version.dataset).manifest(version.version)
     targets = {"data/data.jsonl": output}
     if settings.engine.diagnostics:
-        targets["diagnostics/diagnostics.jsonl"] = output.with_name(f"{output.stem}_diagnostics.jsonl")
-    output.parent.mkdir(parents=True, exist_ok=True)
+        targets["diagnostics/diagnostics.jsonl"] = _beside(output)
     for ref in manifest.files:
         for name, target in targets.items():
             if ref.key.endswith(f"/{name}"):

@@ -20,6 +20,7 @@ from qstar_core.engine.protocol import Finished, Job
 from qstar_core.engine.scheduler import Scheduler
 from qstar_core.engine.sequence import Sequence
 from qstar_core.engine.tokenizer import ChatTokenizer, shared_columns
+from qstar_core.errors import EngineError
 from qstar_core.mixture.alpha import AlphaOptions
 from qstar_core.mixture.mixer import Mixer, Step
 from qstar_core.mixture.policies.chain import policies_of
@@ -62,6 +63,15 @@ class LockstepEngine:
         )
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
+        try:
+            yield from self._generate(jobs)
+        except (MemoryError, RuntimeError) as error:  # torch says both "out of memory" and "can't allocate memory"
+            if isinstance(error, RuntimeError) and "memory" not in str(error):
+                raise
+            raise EngineError(f"no memory for engine.batch_size = {self._slots} in a context of {self._context} tokens",
+                              "lower engine.batch_size or engine.context") from error
+
+    def _generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         run = _Run(self._slots, self._vocab, self._device)
         waiting = (Sequence.start(job, self._sampling.seed, self._sampling.max_tokens, self._context) for job in jobs)
         roomless: list[Sequence] = []

@@ -21,11 +21,17 @@ from qstar_core.store.objects import ObjectStore
 
 Progress = Callable[[int, int], None]
 
+_DIGEST = 16
+
 
 def ledger_entry(store: ObjectStore, plan: Plan, shard: int) -> LedgerEntry | None:
-    """The line of a finished shard."""
+    """The line of a finished shard; None also where the file that it names is gone or has another size."""
     key = plan.ledger_key(shard)
-    return load_record(store, key, LedgerEntry) if store.head(key) else None
+    if store.head(key) is None:
+        return None
+    entry = load_record(store, key, LedgerEntry)
+    file = store.head(entry.file.key)
+    return entry if file is not None and file.size == entry.file.bytes else None
 
 
 def generate_shard(workspace: Workspace, plan: Plan, shard: int, engine: Callable[[], Engine],
@@ -35,6 +41,7 @@ def generate_shard(workspace: Workspace, plan: Plan, shard: int, engine: Callabl
     entry = ledger_entry(store, plan, shard)
     if entry is not None:
         return entry
+    store.delete(plan.ledger_key(shard))  # a line whose file is gone must not stand in the way of the new one
     jobs = _jobs(load_lines(store, plan.shards[shard].jobs, PlannedPrompt))
     with workspace.scratch() as scratch:
         parts = _Parts(store, plan.parts_key(shard), scratch)
@@ -65,7 +72,7 @@ def _finish(workspace: Workspace, plan: Plan, shard: int, rows: list[Finished], 
 
 
 class _Parts:
-    """The row checkpoints of one shard: small files, each whole or absent."""
+    """The row checkpoints of one shard: small files, each named by its number and its hash."""
 
     def __init__(self, store: ObjectStore, prefix: str, scratch: Path) -> None:
         self._store, self._prefix, self._path = store, prefix, scratch / "part.parquet"
@@ -73,17 +80,23 @@ class _Parts:
         self.tokens, self.seconds = 0, 0.0
 
     def read(self) -> Iterator[Finished]:
+        """What is there and whole; anything else in the folder is removed, and its rows are sampled again."""
         for info in list(self._store.list(self._prefix)):
             self._store.download(info.key, self._path)
+            number, _, digest = Path(info.key).stem.partition("-")
+            if digest != sha256_file(self._path)[:_DIGEST]:
+                self._store.delete(info.key)
+                continue
             tokens, seconds = read_work(self._path)
-            self._next = int(Path(info.key).stem) + 1
+            self._next = max(self._next, int(number) + 1)
             self.tokens, self.seconds = self.tokens + tokens, self.seconds + seconds
             yield from read_samples(self._path)
 
     def append(self, rows: list[Finished], seconds: float) -> None:
         tokens = sum(len(row.sample.token_ids) for row in rows)
         write_samples(self._path, rows, tokens, seconds)
-        self._store.upload(f"{self._prefix}{self._next:06d}.parquet", self._path, if_absent=True)
+        digest = sha256_file(self._path)[:_DIGEST]
+        self._store.upload(f"{self._prefix}{self._next:06d}-{digest}.parquet", self._path)
         self._next += 1
         self.tokens, self.seconds = self.tokens + tokens, self.seconds + seconds
 

@@ -21,8 +21,8 @@ def load_record(store: ObjectStore, key: str, kind: type[R]) -> R:
         return kind.model_validate_json(store.read(key))
     except ValidationError as error:
         raise IntegrityError(f"{store.locate(key)} is not a {kind.__name__} record of this release "
-                             f"({error.error_count()} faults)", "start a new round, or use the release that wrote it",
-                             ) from None
+                             f"({error.error_count()} faults)",
+                             "remove it and run its round again, which makes it anew") from None
 
 
 def store_lines(store: ObjectStore, key: str, records: Iterable[Record]) -> FileRef:

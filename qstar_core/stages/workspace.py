@@ -23,6 +23,11 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
+def check_round_name(name: str) -> None:
+    if not name or len(name) > 100 or not set(name) <= _ROUND_ALPHABET or name.startswith("."):
+        raise ConfigError(f"round {name[:110]!r} cannot be a name", "use up to 100 letters, digits, '.', '_' and '-'")
+
+
 @dataclass(frozen=True, slots=True)
 class Workspace:
     settings: Settings
@@ -37,8 +42,7 @@ class Workspace:
         return f"datasets/{self.settings.dataset}"
 
     def round_key(self, round_name: str) -> str:
-        if not round_name or not set(round_name) <= _ROUND_ALPHABET or round_name.startswith("."):
-            raise ConfigError(f"round {round_name!r} cannot be a name", "use letters, digits, '.', '_' and '-'")
+        check_round_name(round_name)
         return f"{self.dataset_key}/rounds/{round_name}"
 
     @contextmanager

@@ -65,4 +65,4 @@ def read_verified(store: ObjectStore, ref: FileRef) -> bytes:
 def _compare(store: ObjectStore, ref: FileRef, found: str) -> None:
     if found != ref.sha256:
         raise IntegrityError(f"{store.locate(ref.key)} has SHA-256 {found[:12]}…, recorded was {ref.sha256[:12]}…",
-                             "the object is damaged or was replaced: restore it or publish the version again")
+                             "it is damaged or was replaced: restore it, or remove it if its round can be run again")

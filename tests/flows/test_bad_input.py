@@ -36,6 +36,12 @@ QUESTION = "Tom has 15 apples . a) loses 1 . b) finds 2 . how many ?"
     (("datasets", "rollback", "never"), 6, ("never",)),
     (("analyze", "nothing.jsonl"), 3, ("nothing.jsonl",)),
     (("generate", "--output", "."), 2, ("folder",)),
+    (("demo", "--gate.warn_only", "[taste]"), 2, ("gate.warn_only", "taste", "ESS ratio")),
+    (("demo", "--round", "[/bold]"), 2, ("[/bold]", "letters")),
+    (("demo", "--round", ""), 2, ("letters",)),
+    (("demo", "--sampling.seed", "99999999999999999999"), 2, ("sampling.seed",)),
+    (("demo", "--sampling.draws", "3000000000"), 2, ("sampling.draws",)),
+    (("demo", "--source.adapter", "guess"), 2, ("guess", "gsm8k")),
 ])
 def test_one_line_names_the_thing_and_the_fix(project: Project, arguments: tuple[str, ...], code: int,
                                               said: tuple[str, ...]) -> None:
@@ -94,6 +100,18 @@ def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_when_there_is_room(pro
 def test_a_server_that_does_not_answer_is_named(project: Project) -> None:
     line = project.refused("demo", code=8, PREFECT_API_URL="http://127.0.0.1:9/api")
     assert "http://127.0.0.1:9/api" in line
+
+
+def test_credentials_in_the_servers_address_are_not_repeated(project: Project) -> None:
+    line = project.refused("demo", code=8, PREFECT_API_URL="http://user:geheim@127.0.0.1:9/api")
+    assert "127.0.0.1:9" in line and "geheim" not in line and "user" not in line
+
+
+def test_generate_does_not_overwrite_what_it_reads(project: Project) -> None:
+    source = project.folder / "q.jsonl"
+    source.write_text(json.dumps({"question": QUESTION, "answer": "16"}))
+    line = project.refused("generate", "--source.path", "q.jsonl", "--output", "./q.jsonl", code=2)
+    assert "overwrite" in line and json.loads(source.read_text())["answer"] == "16"
 
 
 def test_usage_errors_end_with_code_2(project: Project) -> None:

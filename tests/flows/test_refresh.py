@@ -104,7 +104,7 @@ def test_a_refused_round_stays_staged_and_latest_does_not_move(project: Project)
     line = project.refused("demo", "--round", "2", code=7, **REFUSES_ALL)
     assert "keep rate is" in line and "at least 1" in line and "report.html" in line
     assert project.latest() == before
-    staged = next((project.dataset() / "staged").iterdir())
+    staged = next((project.dataset() / "staged").glob("2-*"))
     assert (staged / "report.html").exists() and (staged / "rejects" / "rejects.jsonl").exists()
     assert len(list((project.dataset() / "versions").iterdir())) == 1
 

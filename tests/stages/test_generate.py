@@ -187,3 +187,42 @@ def test_more_rows_than_a_batch_and_infinities_survive(tmp_path: Path) -> None:
     (tmp_path / "s").write_bytes(b"PAR1 not a file")
     with pytest.raises(IntegrityError, match="not a readable shard"):
         next(read_samples(tmp_path / "s"))
+
+
+def flip_a_byte(store: Any, key: str) -> None:
+    data = bytearray(store.read(key))
+    data[len(data) // 2] ^= 0x20
+    store.write(key, bytes(data))
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "foreign"])
+def test_a_damaged_row_checkpoint_is_sampled_again(project: Project, damage: str) -> None:
+    project = one_shard(project)
+    undisturbed = project.with_settings(dataset="undisturbed", round__shard_size=99, round__prompts=5)
+    expected = rows(undisturbed, undisturbed.generated(undisturbed.plan()))
+    plan = project.plan()
+    with pytest.raises(EngineDiedError):
+        run(project, plan, project.engine(plan, dies_after=6))
+    part = next(iter(project.store.list(plan.parts_key(0)))).key
+    if damage == "flipped":
+        flip_a_byte(project.store, part)
+    elif damage == "truncated":
+        project.store.write(part, project.store.read(part)[:100])
+    else:
+        project.store.write(f"{plan.parts_key(0)}.DS_Store", b"not ours")
+    second = project.engine(plan)
+    run(project, plan, second)
+    assert len(second.asked) == (4 if damage == "foreign" else 6)
+    assert rows(project, plan) == expected
+
+
+def test_a_finished_shard_whose_file_is_lost_is_made_again(project: Project) -> None:
+    project = one_shard(project)
+    plan = project.plan()
+    run(project, plan)
+    expected, entry = rows(project, plan), ledger_entry(project.store, plan, 0)
+    assert entry is not None
+    project.store.delete(entry.file.key)
+    assert ledger_entry(project.store, plan, 0) is None
+    run(project, plan)
+    assert rows(project, plan) == expected
