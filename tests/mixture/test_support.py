@@ -51,6 +51,9 @@ def test_a_cut_keeps_exactly_what_its_definition_keeps(count):
             if np.abs(masses - limits.top_p).min() < 1e-5 or np.abs(
                     np.exp(logp - logp.max()) - limits.min_p).min() < 1e-6:
                 continue  # rounding decides there
+            gaps = np.diff(np.sort(before[np.isfinite(before)]))
+            if ((gaps > 0) & (gaps < 1e-5)).any():
+                continue  # equally likely in float32, not as logits
             assert left(after) == naive(before, limits)
             assert left(after), "a row never empties"
             np.testing.assert_array_equal(after[sorted(left(after))], before[sorted(left(after))])
