@@ -107,7 +107,8 @@ def _run_and_tell(settings: Settings, round_name: str) -> None:
 
 def _run(settings: Settings, round_name: str) -> tuple[DatasetVersion, str]:
     """The flow, in this process, on a Prefect server that is started where none runs; also the page of the run."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    for quiet in ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL"):
+        os.environ.setdefault(quiet, "CRITICAL")
     with err.status("starting"):
         from qstar_core.stages.planning import check_settings
 

@@ -55,6 +55,17 @@ def test_killed_twice_and_run_again(project: Project, undisturbed: Project) -> N
     equal_after_kills(project, undisturbed, points_of(undisturbed, seed=1, count=QUICK_POINTS))
 
 
+def test_sigterm_ends_a_run_in_one_line_and_keeps_its_rows(project: Project) -> None:
+    process = project.start("demo", "--round.prompts", "1500")
+    deadline = time.monotonic() + 120
+    while not list(project.dataset().glob("rounds/1/*/parts/*/*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.terminate()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err, err
+    assert list(project.dataset().glob("rounds/1/*/parts/*/*")) and not (project.dataset() / "latest.json").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("point", range(SLOW_POINTS))
 def test_killed_at_a_random_point(project: Project, undisturbed: Project, point: int) -> None:
