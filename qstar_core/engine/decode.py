@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
+from qstar_core.engine.adaptive import Adaptive
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.lockstep import Lockstep
 from qstar_core.engine.pair import PairRunner, TwoModels, pair_runner
@@ -67,7 +68,7 @@ class LockstepEngine:
             options, sampling.temperature, engine.diagnostics, sharpen=sampling.sharpen, support=SupportCut(support),
             policies=policies_of(alpha, self._eos_ids | tokenizer.control_ids),
         )
-        self._strategy = _strategy(self._models, self._mixer, engine)
+        self._strategy = _strategy(self._models, self._mixer, engine, self._device)
         self.statistics = Statistics()
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
@@ -142,13 +143,17 @@ class _Prompts:
         return last.logits_theta_V, last.logits_t_V
 
 
-def _strategy(models: PairRunner, mixer: Mixer, engine: EngineSettings) -> Strategy:
+def _strategy(models: PairRunner, mixer: Mixer, engine: EngineSettings, device: torch.device) -> Strategy:
+    """With fixed shapes nothing may depend on what rounds cost, and one forward for both roles cannot wait for drafts:
+    then `auto` is lockstep."""
     wanted = engine.speculation
     if isinstance(wanted, int):
         if not isinstance(models, TwoModels):
             raise ConfigError(f"engine.speculation = {wanted} cannot be with both roles in one forward",
                               "set engine.share_forward=false, or engine.speculation=auto")
         return Speculative(models, mixer, wanted, engine.deterministic)
+    if wanted == "auto" and not engine.deterministic and isinstance(models, TwoModels):
+        return Adaptive(models, mixer, device)
     return Lockstep(models, mixer)
 
 
