@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from qstar_core.records import JsonObject
 
@@ -117,8 +117,21 @@ class EngineSettings(Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N, mps")
     deterministic: bool = Field(True, description="Fixed shapes: a sample is the same bits whatever runs beside it")
     share_forward: bool = Field(True, description="One forward for both roles where they have the same weights")
+    speculation: Literal["auto", "off"] | int = Field(
+        "auto", description="Tokens that the student drafts for one forward of the teacher; auto: off if deterministic")
     diagnostics: bool = Field(True, description="Record α, KL, ESS and log-probabilities of every token")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; empty: 1 for tiny models, else all")
+
+    @field_validator("speculation", mode="before")
+    @classmethod
+    def _draft_length(cls, value: object) -> str | int:
+        """YAML reads `off` as false."""
+        text = "off" if value is False else str(value)
+        if text in ("auto", "off"):
+            return text
+        if not text.isdecimal() or not 1 <= int(text) <= 64:
+            raise ValueError("use auto, off, or from 1 to 64 tokens")
+        return int(text)
 
 
 class RoundSettings(Section):

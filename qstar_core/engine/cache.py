@@ -16,11 +16,16 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 @dataclass(slots=True)
 class Window:
-    """What the running forward writes and reads: `slots` None means all rows, `length` how many columns are visible."""
+    """What the running forward writes and reads: `slots` None means all rows, `length` how many columns are visible.
+
+    What is `revocable` may be rolled back, and must not spoil what comes before it: masked columns weigh 0, but 0·NaN
+    is NaN. It is written without NaN; the token's own logits are NaN all the same, and its sample fails if it stands.
+    """
 
     slots: Tensor | None
     columns_B_T: Tensor
     length: int
+    revocable: bool = False
 
 
 class SlotLayer(CacheLayerMixin):
@@ -41,6 +46,8 @@ class SlotLayer(CacheLayerMixin):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         window = self._owner.window
+        if window.revocable:
+            key_states, value_states = key_states.nan_to_num(), value_states.nan_to_num()
         rows = window.slots if window.slots is not None else self._owner.every_row(key_states.device)
         self.keys[rows[:, None], :, window.columns_B_T] = key_states.transpose(1, 2)
         self.values[rows[:, None], :, window.columns_B_T] = value_states.transpose(1, 2)
@@ -79,8 +86,7 @@ class SlotCache(Cache):
         self.forget_after(target, length)
 
     def forget_after(self, slot: int, length: int) -> None:
-        """Drop what the slot's last sample left behind. Masked columns weigh 0, but 0·NaN is NaN: a sample that failed
-        there would spoil the next one."""
+        """Drop what the slot's last sample left behind: one that failed there would spoil the next (see `Window`)."""
         for layer in self.layers:
             layer.keys[slot, :, length:] = 0
             layer.values[slot, :, length:] = 0

@@ -1,5 +1,5 @@
-"""q* with two transformers models in lockstep: both read their own prompt, then every token is mixed, drawn, and fed
-back to both.
+"""q* with two transformers models: both read their own prompt, then every token is mixed, drawn, and fed back to both,
+one at a time or, with speculation, several for one forward of the teacher.
 
 Each slot carries one sample at its own position. With `deterministic` every forward has the same shape whatever the
 load, so a sample comes out bit for bit the same alone, in a crowd, or after a restart.
@@ -10,22 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
+from qstar_core.engine.adaptive import Adaptive
 from qstar_core.engine.hf import LoadedModel
-from qstar_core.engine.pair import pair_runner
+from qstar_core.engine.lockstep import Lockstep
+from qstar_core.engine.pair import PairRunner, TwoModels, pair_runner
 from qstar_core.engine.protocol import Finished, Job
 from qstar_core.engine.scheduler import Scheduler
 from qstar_core.engine.sequence import Sequence
+from qstar_core.engine.slots import Slots
+from qstar_core.engine.speculative import Speculative
+from qstar_core.engine.statistics import Statistics
+from qstar_core.engine.strategy import DIAGNOSTICS, DISJOINT, FAILED_T, FAILED_THETA, Drawn, Kept, Strategy
 from qstar_core.engine.tokenizer import ChatTokenizer, shared_columns
-from qstar_core.errors import EngineError
+from qstar_core.errors import ConfigError, EngineError
 from qstar_core.mixture.alpha import AlphaOptions
-from qstar_core.mixture.mixer import Mixer, Step
+from qstar_core.mixture.mixer import Mixer
 from qstar_core.mixture.policies.chain import policies_of
 from qstar_core.mixture.support import SupportCut
-from qstar_core.records import FinishReason
+from qstar_core.records import FinishReason, PromptPair
 
 _SMALL = 5_000_000
 _ALL_THREADS = torch.get_num_threads()
@@ -52,15 +59,17 @@ class LockstepEngine:
         self._tokenizer = tokenizer
         self._sampling = sampling
         self._context = context
-        self._slots = engine.batch_size
+        self._count = engine.batch_size
         self._eos_ids = student.eos_ids | teacher.eos_ids
-        self._models = pair_runner(student, teacher, self._slots, context, vocab, engine.deterministic,
+        self._models = pair_runner(student, teacher, self._count, context, vocab, engine.deterministic,
                                    engine.share_forward)
         options = AlphaOptions(alpha.method, alpha.fixed, alpha.min, alpha.max, alpha.tolerance)
         self._mixer = Mixer(
             options, sampling.temperature, engine.diagnostics, sharpen=sampling.sharpen, support=SupportCut(support),
             policies=policies_of(alpha, self._eos_ids | tokenizer.control_ids),
         )
+        self._strategy = _strategy(self._models, self._mixer, engine, self._device)
+        self.statistics = Statistics()
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         try:
@@ -68,83 +77,84 @@ class LockstepEngine:
         except (MemoryError, RuntimeError) as error:  # torch says both "out of memory" and "can't allocate memory"
             if isinstance(error, RuntimeError) and "memory" not in str(error):
                 raise
-            raise EngineError(f"no memory for engine.batch_size = {self._slots} in a context of {self._context} tokens",
+            raise EngineError(f"no memory for engine.batch_size = {self._count} in a context of {self._context} tokens",
                               "lower engine.batch_size or engine.context") from error
 
     def _generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
-        run = _Run(self._slots, self._vocab, self._device)
+        slots = Slots(self._count, self._vocab, self._device)
+        prompts = _Prompts(self._models)
         waiting = (Sequence.start(job, self._sampling.seed, self._sampling.max_tokens, self._context) for job in jobs)
         roomless: list[Sequence] = []
-        scheduler = Scheduler(_with_room(waiting, roomless), self._slots)
+        scheduler = Scheduler(_with_room(waiting, roomless), self._count)
         while True:
             for slot, sequence in scheduler.admit():
-                self._read_prompt(run, slot, sequence)
+                slots.seat(slot, sequence, *prompts.read(slot, sequence.job.pair))
             while roomless:
                 yield roomless.pop().fail(f"the prompt fills the context of {self._context} tokens")
             if not any(True for _ in scheduler.seated()):
                 return
-            step = self._mixer.step(run.logits_theta_B_V, run.logits_t_B_V, run.key_B, run.drawn_B)
-            yield from self._commit(run, scheduler, step)
-            self._advance(run, step.token_B, scheduler)
+            drawn = self._strategy.draw(slots)
+            kept = Kept()
+            yield from self._commit(slots, scheduler, drawn, kept)
+            self.statistics.add(drawn, kept)
+            self._strategy.read(slots, kept)
 
-    def _read_prompt(self, run: _Run, slot: int, sequence: Sequence) -> None:
-        pair = sequence.job.pair
-        last = run.prefilled
-        if last is not None and last.prompt_id == pair.prompt_id:
-            self._models.copy_prompt(last.slot, slot, pair)
-        else:
-            last = _Prefilled(pair.prompt_id, slot, *self._models.prefill(slot, pair))
-            run.prefilled = last
-        run.logits_theta_B_V[slot] = last.logits_theta_V
-        run.logits_t_B_V[slot] = last.logits_t_V
-        run.key_B[slot] = sequence.key
-        run.drawn_B[slot] = 0
-        run.length_theta_B[slot] = len(pair.student_ids)
-        run.length_t_B[slot] = len(pair.teacher_ids)
-
-    def _commit(self, run: _Run, scheduler: Scheduler, step: Step) -> Iterator[Finished]:
-        """Give every seated sample its token; yield those that end with it."""
-        tokens = step.token_B.tolist()
-        failures = torch.stack([step.failed_theta_B, step.failed_t_B, step.disjoint_B], dim=1).tolist()
-        rows = step.diagnostics.stacked().cpu().numpy() if step.diagnostics else None
+    def _commit(self, slots: Slots, scheduler: Scheduler, drawn: Drawn, kept: Kept) -> Iterator[Finished]:
+        """Give every seated sample the tokens that stand, up to its end; yield those that end."""
         for slot, sequence in list(scheduler.seated()):
-            if any(failures[slot]):
+            before = len(sequence.tokens)
+            finished = self._append(sequence, drawn.told[slot, : drawn.count_B[slot]])
+            kept.add(drawn, slot, len(sequence.tokens) - before)
+            if finished is None:
+                slots.advance(slot, sequence.tokens[before:], bool(drawn.ready_B[slot]))
+            else:
                 scheduler.release(slot)
-                yield sequence.fail(_failure(failures[slot], len(sequence.tokens)))
-                continue
-            sequence.append(tokens[slot], None if rows is None else rows[slot])
+                slots.release(slot)
+                yield finished
+
+    def _append(self, sequence: Sequence, told_T: np.ndarray) -> Finished | None:
+        for row in told_T:
+            if row[FAILED_THETA : DISJOINT + 1].any():
+                return sequence.fail(_failure(row, len(sequence.tokens)))
+            sequence.append(int(row[0]), row[DIAGNOSTICS:] if len(row) > DIAGNOSTICS else None)
             reason = sequence.reason(self._eos_ids)
             if reason is not None:
-                scheduler.release(slot)
-                yield sequence.finish(reason, self._text(sequence, reason))
-
-    def _advance(self, run: _Run, token_B: Tensor, scheduler: Scheduler) -> None:
-        seats = [seat is not None for seat in scheduler.seats]
-        if not any(seats):
-            return
-        occupied_B = torch.tensor(seats, device=self._device)
-        run.logits_theta_B_V, run.logits_t_B_V = self._models.decode(token_B, run.length_theta_B, run.length_t_B,
-                                                                     occupied_B)
-        run.drawn_B += 1
-        run.length_theta_B += 1
-        run.length_t_B += 1
+                return sequence.finish(reason, self._text(sequence, reason))
+        return None
 
     def _text(self, sequence: Sequence, reason: FinishReason) -> str:
         ids = sequence.tokens[:-1] if reason is FinishReason.STOP else sequence.tokens
         return self._tokenizer.decode(ids)
 
 
-class _Run:
-    """The state of all slots during one call of `generate`."""
+class _Prompts:
+    """Reads prompts into slots. The draws of one prompt come one after the other and share what was read."""
 
-    def __init__(self, slots: int, vocab: int, device: torch.device) -> None:
-        self.logits_theta_B_V = torch.zeros(slots, vocab, device=device)
-        self.logits_t_B_V = torch.zeros(slots, vocab, device=device)
-        self.key_B = torch.zeros(slots, dtype=torch.long, device=device)
-        self.drawn_B = torch.zeros(slots, dtype=torch.long, device=device)
-        self.length_theta_B = torch.zeros(slots, dtype=torch.long, device=device)
-        self.length_t_B = torch.zeros(slots, dtype=torch.long, device=device)
-        self.prefilled: _Prefilled | None = None
+    def __init__(self, models: PairRunner) -> None:
+        self._models = models
+        self._last: _Prefilled | None = None
+
+    def read(self, slot: int, pair: PromptPair) -> tuple[Tensor, Tensor]:
+        last = self._last
+        if last is not None and last.prompt_id == pair.prompt_id:
+            self._models.copy_prompt(last.slot, slot, pair)
+        else:
+            last = self._last = _Prefilled(pair.prompt_id, slot, *self._models.prefill(slot, pair))
+        return last.logits_theta_V, last.logits_t_V
+
+
+def _strategy(models: PairRunner, mixer: Mixer, engine: EngineSettings, device: torch.device) -> Strategy:
+    """With fixed shapes nothing may depend on what rounds cost, and one forward for both roles cannot wait for drafts:
+    then `auto` is lockstep."""
+    wanted = engine.speculation
+    if isinstance(wanted, int):
+        if not isinstance(models, TwoModels):
+            raise ConfigError(f"engine.speculation = {wanted} cannot be with both roles in one forward",
+                              "set engine.share_forward=false, or engine.speculation=auto")
+        return Speculative(models, mixer, wanted, engine.deterministic)
+    if wanted == "auto" and not engine.deterministic and isinstance(models, TwoModels):
+        return Adaptive(models, mixer, device)
+    return Lockstep(models, mixer)
 
 
 def _threads_for(*models: LoadedModel) -> int:
@@ -162,9 +172,9 @@ def _with_room(waiting: Iterator[Sequence], roomless: list[Sequence]) -> Iterato
             yield sequence
 
 
-def _failure(flags: list[bool], position: int) -> str:
-    theta, t, _ = flags
-    if theta or t:
-        who = " and ".join(name for name, bad in (("the student's", theta), ("the teacher's", t)) if bad)
+def _failure(told: np.ndarray, position: int) -> str:
+    sides = ((FAILED_THETA, "the student's"), (FAILED_T, "the teacher's"))
+    who = " and ".join(name for column, name in sides if told[column])
+    if who:
         return f"{who} logits are not a distribution (NaN, +inf or empty) at token {position}"
     return f"student and teacher have no token in common at token {position}"

@@ -29,6 +29,17 @@ class PairRunner(Protocol):
         ...
 
 
+class SeparateRoles(PairRunner, Protocol):
+    """What speculation needs: the roles take turns, and a row goes back to where it was."""
+
+    def student(self, token_B: Tensor, position_B: Tensor, real_B: Tensor) -> Tensor:
+        """Append one token to every real row of the student; the logits that follow, [B, V]."""
+        ...
+
+    def teacher(self, token_B_T: Tensor, position_B_T: Tensor, real_B_T: Tensor) -> Tensor:
+        """Append a block to every row of the teacher; the logits that follow each token, [B, T, V]."""
+        ...
+
 class TwoModels:
     def __init__(self, student: LoadedModel, teacher: LoadedModel, slots: int, context: int, vocab: int,
                  fixed_length: bool) -> None:
@@ -41,6 +52,12 @@ class TwoModels:
     def copy_prompt(self, source: int, target: int, pair: PromptPair) -> None:
         self._student.copy_prompt(source, target, len(pair.student_ids))
         self._teacher.copy_prompt(source, target, len(pair.teacher_ids))
+
+    def student(self, token_B: Tensor, position_B: Tensor, real_B: Tensor) -> Tensor:
+        return self._student.extend(token_B[:, None], position_B[:, None], real_B[:, None])[:, -1].float()
+
+    def teacher(self, token_B_T: Tensor, position_B_T: Tensor, real_B_T: Tensor) -> Tensor:
+        return self._teacher.extend(token_B_T, position_B_T, real_B_T)
 
     def decode(self, token_B: Tensor, length_theta_B: Tensor, length_t_B: Tensor,
                occupied_B: Tensor) -> tuple[Tensor, Tensor]:

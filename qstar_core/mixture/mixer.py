@@ -13,7 +13,7 @@ from torch import Tensor
 
 from qstar_core.mixture.alpha import AlphaOptions, AlphaSolution, AlphaStatus, choose, method_of
 from qstar_core.mixture.diagnostics import TokenDiagnostics, diagnose
-from qstar_core.mixture.draw import coupled_draw
+from qstar_core.mixture.draw import coupled_draw, propose
 from qstar_core.mixture.geometric import Pair, log_q, pair_of
 from qstar_core.mixture.policies.base import Policy
 from qstar_core.mixture.policies.chain import decided
@@ -63,6 +63,15 @@ class Mixer:
             disjoint_B=solution.status_B == AlphaStatus.NO_COMMON_SUPPORT,
             diagnostics=diagnose(pair, plain, solution, logq_B_V, token_B) if self._diagnostics else None,
         )
+
+    def propose(self, logits_theta_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Tensor:
+        """The token that `step` proposes with these counters: the student's draw from what is mixed of it."""
+        theta = logits_theta_B_V.float()
+        if self._temperature != 1.0:
+            theta = theta / self._temperature
+        if self._support is not None:
+            theta = self._support.student(theta)
+        return propose(torch.log_softmax(theta, dim=-1), key_B, position_B)
 
     def _limited(self, theta_B_V: Tensor, t_B_V: Tensor, plain: Pair) -> Pair:
         """What is mixed: the plain models, unless a temperature or a limit makes them others."""

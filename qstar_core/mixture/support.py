@@ -29,9 +29,11 @@ class SupportCut:
     def __call__(self, theta_B_V: Tensor, t_B_V: Tensor) -> tuple[Tensor, Tensor]:
         if not self.cuts:
             return theta_B_V, t_B_V
-        who = self._settings.apply_to
-        return (theta_B_V if who == "teacher" else self._cut(theta_B_V),
-                t_B_V if who == "student" else self._cut(t_B_V))
+        return self.student(theta_B_V), t_B_V if self._settings.apply_to == "student" else self._cut(t_B_V)
+
+    def student(self, theta_B_V: Tensor) -> Tensor:
+        """The student's row alone."""
+        return self._cut(theta_B_V) if self.cuts and self._settings.apply_to != "teacher" else theta_B_V
 
     def _cut(self, logits_B_V: Tensor) -> Tensor:
         """Rows that are no distribution lose every token, and are found out later."""

@@ -71,11 +71,13 @@ class Duo:
 
     def engine(self, slots: int = 4, max_tokens: int = 12, context: int = 40, seed: int = 0, deterministic: bool = True,
                diagnostics: bool = True, support: SupportSettings | None = None, sharpen: float = 1.0,
-               **alpha: object) -> LockstepEngine:
+               temperature: float = 1.0, speculation: int | str = "auto", **alpha: object) -> LockstepEngine:
         return LockstepEngine(
             self.student, self.teacher, self.tokenizer, context, AlphaSettings(**alpha),
-            SamplingSettings(max_tokens=max_tokens, seed=seed, sharpen=sharpen), support or SupportSettings(),
-            EngineSettings(batch_size=slots, deterministic=deterministic, diagnostics=diagnostics, device="cpu"),
+            SamplingSettings(max_tokens=max_tokens, seed=seed, sharpen=sharpen, temperature=temperature),
+            support or SupportSettings(),
+            EngineSettings(batch_size=slots, deterministic=deterministic, diagnostics=diagnostics, device="cpu",
+                           speculation=speculation),
         )
 
 
