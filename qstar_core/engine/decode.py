@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
+from qstar_core.engine.alone import AloneMixer, AloneRunner
 from qstar_core.engine.hf import LoadedModel
-from qstar_core.engine.pair import pair_runner
+from qstar_core.engine.pair import PairRunner, pair_runner
 from qstar_core.engine.protocol import Finished, Job
 from qstar_core.engine.scheduler import Scheduler
 from qstar_core.engine.sequence import Sequence
@@ -42,18 +43,27 @@ class _Prefilled:
 
 
 class LockstepEngine:
-    def __init__(self, student: LoadedModel, teacher: LoadedModel, tokenizer: ChatTokenizer, context: int,
+    """Without a teacher it samples from the student alone: α settings count for nothing, and nothing is measured."""
+
+    def __init__(self, student: LoadedModel, teacher: LoadedModel | None, tokenizer: ChatTokenizer, context: int,
                  alpha: AlphaSettings, sampling: SamplingSettings, support: SupportSettings,
                  engine: EngineSettings) -> None:
-        torch.set_num_threads(engine.threads or _threads_for(student, teacher))
-        vocab = shared_columns(tokenizer, student, teacher)
+        models = (student,) if teacher is None else (student, teacher)
+        torch.set_num_threads(engine.threads or _threads_for(*models))
+        vocab = shared_columns(tokenizer, *models)
         self._vocab = vocab
         self._device = student.device
         self._tokenizer = tokenizer
         self._sampling = sampling
         self._context = context
         self._slots = engine.batch_size
-        self._eos_ids = student.eos_ids | teacher.eos_ids
+        self._eos_ids = frozenset[int]().union(*(model.eos_ids for model in models))
+        self._models: PairRunner
+        self._mixer: Mixer | AloneMixer
+        if teacher is None:
+            self._models = AloneRunner(student, self._slots, context, vocab, engine.deterministic)
+            self._mixer = AloneMixer(sampling.temperature, sampling.sharpen, SupportCut(support))
+            return
         self._models = pair_runner(student, teacher, self._slots, context, vocab, engine.deterministic,
                                    engine.share_forward)
         options = AlphaOptions(alpha.method, alpha.fixed, alpha.min, alpha.max, alpha.tolerance)
