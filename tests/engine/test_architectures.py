@@ -100,7 +100,7 @@ def saved(folder, made):
     ("MptConfig", "attention transformers lets nobody replace"),
     ("MambaConfig", "layers of kind linear_attention"),
     ("RwkvConfig", "keeps a running state"),
-    ("JambaConfig", "layers of kind mamba"),
+    ("JambaConfig", "layers of kind linear_attention"),
     ("Lfm2Config", "layers of kind conv"),
     ("Llama4TextConfig", "layers of kind chunked_attention"),
     ("T5Config", "no decoder of text"),
