@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
 from qstar_core.errors import ModelError
 
@@ -30,6 +31,19 @@ def check_architecture(path: Path, config: Any) -> None:
     if not network._can_set_attn_implementation():
         raise ModelError(f"{path} is a {config.model_type}, whose attention transformers lets nobody replace",
                          _OTHER_MODEL)
+    scheme = quantisation(config)
+    known = {name.removesuffix("_4bit").removesuffix("_8bit") for name in AUTO_QUANTIZATION_CONFIG_MAPPING}
+    if scheme is not None and scheme not in known:  # transformers would take the weights for whole ones
+        raise ModelError(f"{path} has weights of an unknown kind, {scheme}", "give an unquantised checkpoint")
+
+
+def quantisation(config: Any) -> str | None:
+    """What the scheme is called that the weights are stored in, if they are quantised."""
+    found = getattr(config, "quantization_config", None)
+    if found is None:
+        return None
+    method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", found)
+    return str(getattr(method, "value", method))
 
 
 def context_limit(config: Any) -> int:

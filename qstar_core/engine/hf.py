@@ -17,7 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from qstar_core.config import EngineSettings
 from qstar_core.engine.adapter import merged
-from qstar_core.engine.architecture import DEFAULT_CONTEXT, check_architecture, context_limit
+from qstar_core.engine.architecture import DEFAULT_CONTEXT, check_architecture, context_limit, quantisation
 from qstar_core.engine.attention import FOLDED, register
 from qstar_core.errors import EngineError, ModelError
 from qstar_core.records import ModelRef
@@ -44,7 +44,7 @@ def download_checkpoint(name: str, revision: str | None, patterns: tuple[str, ..
 def read_config(path: Path) -> Any:
     try:
         config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(f"no usable config.json in {path}: {first_line(error)}", COMPLETE) from None
     check_architecture(path, config)
     return config
@@ -99,15 +99,6 @@ def load_model(ref: ModelRef, settings: EngineSettings) -> LoadedModel:
                              "give an unquantised base, or take the base itself as the teacher")
         network = merged(network, Path(ref.adapter.path))
     return LoadedModel(ref.name, network, device, _eos_ids(path, network))
-
-
-def quantisation(config: Any) -> str | None:
-    """The name of the scheme that the weights are stored in, if they are quantised."""
-    found = getattr(config, "quantization_config", None)
-    if found is None:
-        return None
-    method = found.get("quant_method") if isinstance(found, dict) else found.quant_method
-    return str(getattr(method, "value", method))
 
 
 def resolve_device(name: str) -> torch.device:

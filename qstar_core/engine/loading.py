@@ -11,13 +11,14 @@ import torch
 
 from qstar_core.config import EngineSettings
 from qstar_core.engine.adapter import acts_on_rows, adapted_on_rows, adapter_config
+from qstar_core.engine.architecture import quantisation
 from qstar_core.engine.hf import LoadedModel, first_line, load_model
 from qstar_core.engine.runner import ModelRunner
 from qstar_core.errors import ModelError
 from qstar_core.records import ModelRef
 
 _READ, _GROWN = 5, 9  # tokens of the trial, and after how many the slots take over from the prompt
-_NEAR_FLOAT32, _NEAR_HALF = 0.01, 0.25  # total variation that rounding may explain
+_NEAR, _NEAR_COARSE = 0.01, 0.25  # total variation that rounding may explain, in float32 and in anything less
 
 
 def load_pair(student: ModelRef, teacher: ModelRef, settings: EngineSettings) -> tuple[LoadedModel, LoadedModel]:
@@ -53,7 +54,8 @@ def check_reading(model: LoadedModel) -> None:
         raise ModelError(f"{model.name} cannot be read through slots: {first_line(error)}",
                          "use a model of another architecture") from error
     apart = (plain[_READ - 1 :].float().softmax(-1) - slots.softmax(-1)).abs().sum(-1).max().item() / 2
-    if apart > (_NEAR_FLOAT32 if plain.dtype == torch.float32 else _NEAR_HALF):
+    exact = plain.dtype == torch.float32 and quantisation(model.network.config) is None
+    if apart > (_NEAR if exact else _NEAR_COARSE):
         raise ModelError(f"{model.name} gives other distributions through slots than plainly, {apart:.2f} apart",
                          "use a model of another architecture")
 
