@@ -14,7 +14,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from qstar_core.config import Settings, StudentSettings
-from qstar_core.engine.adapter import CONFIG, adapter_config
 from qstar_core.engine.hf import download_checkpoint
 from qstar_core.errors import ModelError, NotFoundError
 from qstar_core.home import model_cache
@@ -26,10 +25,11 @@ from qstar_core.tiny.smollm2 import unpack_smollm2
 LATEST = "latest"
 Progress = Callable[[str, int, int], None]
 
+_ADAPTER = "adapter_config.json"
 _DECISIVE = (
     "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*.json",
     "tokenizer.model", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.*",
-    CONFIG,
+    _ADAPTER,
 )
 
 
@@ -44,7 +44,7 @@ def resolve_models(settings: Settings, store: ObjectStore, on_progress: Progress
 
 def resolve(name: str, revision: str | None, on_progress: Progress | None = None, base: str | None = None) -> ModelRef:
     path = _locate(name, revision, on_progress)
-    if (path / CONFIG).is_file():
+    if (path / _ADAPTER).is_file():
         return _adapter(name, revision, path, base, on_progress)
     if base is not None:
         raise ModelError(f"student.base is set, but {name} is a full checkpoint, not an adapter", "remove student.base")
@@ -53,6 +53,8 @@ def resolve(name: str, revision: str | None, on_progress: Progress | None = None
 
 def _adapter(name: str, revision: str | None, path: Path, base: str | None,
              on_progress: Progress | None) -> ModelRef:
+    from qstar_core.engine.adapter import adapter_config
+
     config = adapter_config(path)
     wanted = base or config.base_model_name_or_path
     base_revision = config.revision if wanted == config.base_model_name_or_path else None

@@ -2,14 +2,14 @@
 the other role; every other kind is merged into weights of its own.
 
 Contract: the logits of adapted rows are those of the merged model up to float noise, all other rows are the base's to
-the last bit. Safetensors only; an adapter that does not fit its base is refused, never partly loaded.
+the last bit. Safetensors only; an adapter that does not fit its base is refused, never partly loaded. This module is
+imported where an adapter is at hand: PEFT takes its time, and wakes every quantisation library that is installed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.lora import LoraLayer
 from peft.utils import load_peft_weights, set_peft_model_state_dict
 from safetensors import SafetensorError
-from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
+from qstar_core.engine.adapted import AdaptedLinear, AdaptedNetwork, Rows
 from qstar_core.errors import ModelError
 
-CONFIG = "adapter_config.json"
+_CONFIG = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
 _NAME = "default"
 _OTHER_BASE = "set student.base to the model that it was trained on"
@@ -39,66 +39,17 @@ _PLAIN = frozenset({
 _PLAIN_STARTS = (True, False, "gaussian")  # the others change the base's weights before training
 
 
-@dataclass(slots=True)
-class Rows:
-    """How many leading rows of the running forward are adapted; all layers of a network share one."""
-
-    count: int = 0
-
-
-class AdaptedLinear(torch.nn.Module):
-    """A linear layer whose first rows get B·A on top."""
-
-    down: Tensor
-    up: Tensor
-
-    def __init__(self, layer: LoraLayer, rows: Rows, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.base: torch.nn.Module = layer.get_base_layer()
-        self._rows = rows
-        down, up = layer.lora_A[_NAME].get_parameter("weight"), layer.lora_B[_NAME].get_parameter("weight")
-        scaled = up.detach() * layer.scaling[_NAME]
-        self.register_buffer("down", down.detach().T.to(dtype).contiguous(), persistent=False)
-        self.register_buffer("up", scaled.T.to(dtype).contiguous(), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.base(x)
-        if count := self._rows.count:
-            out[:count] += (x[:count] @ self.down @ self.up).to(out.dtype)
-        return out
-
-
-class AdaptedNetwork:
-    """A network as its adapter makes it, callable like the network itself. `adapted_rows` None adapts every row."""
-
-    def __init__(self, base: Any, rows: Rows) -> None:
-        self.base = base
-        self.config = base.config
-        self.adapted_rows: int | None = None
-        self._rows = rows
-
-    def __call__(self, **inputs: Any) -> Any:
-        self._rows.count = len(inputs["input_ids"]) if self.adapted_rows is None else self.adapted_rows
-        try:
-            return self.base(**inputs)
-        finally:
-            self._rows.count = 0
-
-    def parameters(self) -> Iterator[torch.nn.Parameter]:
-        yield from self.base.parameters()
-
-
 def adapter_config(folder: Path) -> PeftConfig:
     """The adapter's own description of itself, refused where this PEFT would read it only in part."""
     try:
-        given = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        given = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
         known = {field.name for field in fields(PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(given["peft_type"])])}
         if unknown := sorted(given.keys() - known):
-            raise ModelError(f"{folder / CONFIG} sets {unknown[0]}, which the installed peft does not know",
+            raise ModelError(f"{folder / _CONFIG} sets {unknown[0]}, which the installed peft does not know",
                              "upgrade peft, or merge the adapter with the version that made it")
         config: PeftConfig = PeftConfig.from_pretrained(str(folder))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"no usable {CONFIG} in {folder}: {error!r}", "give a complete PEFT adapter") from None
+        raise ModelError(f"no usable {_CONFIG} in {folder}: {error!r}", "give a complete PEFT adapter") from None
     if not (folder / _WEIGHTS).is_file():
         raise ModelError(f"{folder} has no {_WEIGHTS}", "save the adapter as safetensors; pickles are refused")
     if config.is_prompt_learning or getattr(config, "megatron_config", None):
@@ -126,7 +77,10 @@ def adapted_on_rows(network: Any, folder: Path) -> AdaptedNetwork | None:
     rows = Rows()
     for name, layer in layers.items():
         parent, _, leaf = name.rpartition(".")
-        setattr(network.get_submodule(parent), leaf, AdaptedLinear(layer, rows, network.dtype))
+        down, up = (part[_NAME].get_parameter("weight").detach().T for part in (layer.lora_A, layer.lora_B))
+        adapted = AdaptedLinear(layer.get_base_layer(), down.to(network.dtype),
+                                (up * layer.scaling[_NAME]).to(network.dtype), rows)
+        setattr(network.get_submodule(parent), leaf, adapted)
     return AdaptedNetwork(network, rows)
 
 

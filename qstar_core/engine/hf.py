@@ -16,7 +16,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
 from qstar_core.config import EngineSettings
-from qstar_core.engine.adapter import merged
 from qstar_core.engine.architecture import DEFAULT_CONTEXT, check_architecture, context_limit, quantisation
 from qstar_core.engine.attention import FOLDED, register
 from qstar_core.errors import EngineError, ModelError
@@ -97,6 +96,8 @@ def load_model(ref: ModelRef, settings: EngineSettings) -> LoadedModel:
         if scheme is not None:
             raise ModelError(f"the adapter {ref.name} cannot be merged into {scheme} weights",
                              "give an unquantised base, or take the base itself as the teacher")
+        from qstar_core.engine.adapter import merged
+
         network = merged(network, Path(ref.adapter.path))
     return LoadedModel(ref.name, network, device, _eos_ids(path, network))
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from qstar_core.config import EngineSettings
-from qstar_core.engine.adapter import acts_on_rows, adapted_on_rows, adapter_config
 from qstar_core.engine.architecture import quantisation
 from qstar_core.engine.hf import LoadedModel, first_line, load_model
 from qstar_core.engine.runner import ModelRunner
@@ -28,6 +27,8 @@ def load_pair(student: ModelRef, teacher: ModelRef, settings: EngineSettings) ->
     if student.sha256 == teacher.sha256:
         return theirs, theirs
     if student.adapter is not None and student.adapter.base_sha256 == teacher.sha256:
+        from qstar_core.engine.adapter import acts_on_rows, adapted_on_rows, adapter_config
+
         folder = Path(student.adapter.path)
         if acts_on_rows(adapter_config(folder)):
             network = adapted_on_rows(theirs.network, folder)

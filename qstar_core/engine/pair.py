@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from qstar_core.engine.adapter import AdaptedNetwork
+from qstar_core.engine.adapted import AdaptedNetwork
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.runner import ModelRunner
 from qstar_core.records import PromptPair

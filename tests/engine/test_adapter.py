@@ -13,7 +13,8 @@ from peft import IA3Config, LoraConfig, PeftModel, PromptTuningConfig
 from safetensors.torch import load_file, save_file
 
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
-from qstar_core.engine.adapter import AdaptedNetwork, acts_on_rows, adapted_on_rows, adapter_config, merged
+from qstar_core.engine.adapted import AdaptedNetwork
+from qstar_core.engine.adapter import acts_on_rows, adapted_on_rows, adapter_config, merged
 from qstar_core.engine.decode import LockstepEngine
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.loading import load_pair

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from qstar_core.config import EngineSettings
-from qstar_core.engine.adapter import AdaptedNetwork
+from qstar_core.engine.adapted import AdaptedNetwork
 from qstar_core.engine.hf import load_model
 from qstar_core.engine.loading import load_alone, load_pair
 from qstar_core.errors import ModelError
