@@ -48,6 +48,7 @@ class SourceSettings(Section):
 class StudentSettings(Section):
     model: str = Field("builtin:tiny-student", description="Folder, hub id, builtin:NAME, or `latest` (promoted)")
     revision: str | None = Field(None, description="Revision of a hub id")
+    base: str | None = Field(None, description="Base of a student that is an adapter; empty: the one that it names")
     line: Name = Field("default", description="Whose promotions `latest` follows")
     initial: str | None = Field(None, description="Model that `latest` means before the first promotion")
 

@@ -1,7 +1,8 @@
 """What a setting calls a model → a local checkpoint and the hash of everything that decides what it samples.
 
 A name is a folder, a hub id, `builtin:NAME` (made or unpacked here on first use), or, for a student, `latest`: the
-promoted student of its line, recorded by hash when the round is planned.
+promoted student of its line, recorded by hash when the round is planned. A folder with an adapter_config.json is an
+adapter: its base is fetched beside it, and the hash covers both.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from qstar_core.config import Settings, StudentSettings
 from qstar_core.engine.hf import download_checkpoint
 from qstar_core.errors import ModelError, NotFoundError
 from qstar_core.home import model_cache
-from qstar_core.records import Checkpoint, ModelRef
+from qstar_core.records import AdapterRef, Checkpoint, ModelRef, content_hash
 from qstar_core.store.objects import ObjectStore
 from qstar_core.tiny.build import build_pair
 from qstar_core.tiny.smollm2 import unpack_smollm2
@@ -24,9 +25,11 @@ from qstar_core.tiny.smollm2 import unpack_smollm2
 LATEST = "latest"
 Progress = Callable[[str, int, int], None]
 
+_ADAPTER = "adapter_config.json"
 _DECISIVE = (
     "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*.json",
     "tokenizer.model", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.*",
+    _ADAPTER,
 )
 
 
@@ -34,21 +37,47 @@ def resolve_models(settings: Settings, store: ObjectStore, on_progress: Progress
     """`student` and `teacher`, present on this machine."""
     student = promoted_student(settings.student, store) if settings.student.model == LATEST else settings.student.model
     return {
-        "student": resolve(student, settings.student.revision, on_progress),
+        "student": resolve(student, settings.student.revision, on_progress, settings.student.base),
         "teacher": resolve(settings.teacher.model, settings.teacher.revision, on_progress),
     }
 
 
-def resolve(name: str, revision: str | None, on_progress: Progress | None = None) -> ModelRef:
+def resolve(name: str, revision: str | None, on_progress: Progress | None = None, base: str | None = None) -> ModelRef:
     path = _locate(name, revision, on_progress)
+    if (path / _ADAPTER).is_file():
+        return _adapter(name, revision, path, base, on_progress)
+    if base is not None:
+        raise ModelError(f"student.base is set, but {name} is a full checkpoint, not an adapter", "remove student.base")
     return ModelRef(name=name, path=str(path), revision=revision, sha256=checkpoint_hash(path))
+
+
+def _adapter(name: str, revision: str | None, path: Path, base: str | None,
+             on_progress: Progress | None) -> ModelRef:
+    from qstar_core.engine.adapter import adapter_config
+
+    config = adapter_config(path)
+    wanted = base or config.base_model_name_or_path
+    base_revision = config.revision if wanted == config.base_model_name_or_path else None
+    if not wanted:
+        raise ModelError(f"the adapter {name} does not name its base", "set student.base")
+    try:
+        under = resolve(wanted, base_revision, on_progress)
+    except ModelError as error:
+        raise ModelError(f"the base of the adapter {name}: {error.problem}",
+                         f"{error.fix}; or set student.base") from None
+    if under.adapter is not None:
+        raise ModelError(f"{wanted}, the base of the adapter {name}, is an adapter too", "merge it into a checkpoint")
+    return ModelRef(
+        name=name, path=under.path, revision=revision, sha256=content_hash([under.sha256, checkpoint_hash(path)]),
+        adapter=AdapterRef(path=str(path), base=wanted, base_sha256=under.sha256),
+    )
 
 
 def present(ref: ModelRef) -> ModelRef:
     """The same checkpoint on this machine, which may not be the one that planned the round."""
-    if Path(ref.path).is_dir():
+    if Path(ref.path).is_dir() and (ref.adapter is None or Path(ref.adapter.path).is_dir()):
         return ref
-    found = resolve(ref.name, ref.revision)
+    found = resolve(ref.name, ref.revision, base=ref.adapter.base if ref.adapter else None)
     if found.sha256 != ref.sha256:
         raise ModelError(f"{ref.name} is another checkpoint here than where the round was planned",
                          "copy the planned one over, or start a new round")

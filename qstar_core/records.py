@@ -227,13 +227,23 @@ class FunnelStep(Record):
     dropped: dict[str, int] = Field(default_factory=dict)
 
 
+class AdapterRef(Record):
+    """An adapter's folder, and what its base is called and hashes to."""
+
+    path: str
+    base: str
+    base_sha256: str
+
+
 class ModelRef(Record):
-    """A checkpoint as a run saw it: where it came from and the hash of its weights and tokenizer."""
+    """A checkpoint as a run saw it: where it came from and the hash of its weights and tokenizer. For an adapter `path`
+    is its base's, and the hash covers both."""
 
     name: str
     path: str
     revision: str | None
     sha256: str
+    adapter: AdapterRef | None = None
 
 
 class Checkpoint(Record):

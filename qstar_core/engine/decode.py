@@ -16,6 +16,7 @@ from torch import Tensor
 
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
 from qstar_core.engine.adaptive import Adaptive
+from qstar_core.engine.alone import AloneMixer, AloneRunner
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.lockstep import Lockstep
 from qstar_core.engine.pair import PairRunner, TwoModels, pair_runner
@@ -49,27 +50,37 @@ class _Prefilled:
 
 
 class LockstepEngine:
-    def __init__(self, student: LoadedModel, teacher: LoadedModel, tokenizer: ChatTokenizer, context: int,
+    """Without a teacher it samples from the student alone: α settings count for nothing, and nothing is measured."""
+
+    def __init__(self, student: LoadedModel, teacher: LoadedModel | None, tokenizer: ChatTokenizer, context: int,
                  alpha: AlphaSettings, sampling: SamplingSettings, support: SupportSettings,
                  engine: EngineSettings) -> None:
-        torch.set_num_threads(engine.threads or _threads_for(student, teacher))
-        vocab = shared_columns(tokenizer, student, teacher)
+        models = (student,) if teacher is None else (student, teacher)
+        torch.set_num_threads(engine.threads or _threads_for(*models))
+        vocab = shared_columns(tokenizer, *models)
         self._vocab = vocab
         self._device = student.device
         self._tokenizer = tokenizer
         self._sampling = sampling
         self._context = context
         self._count = engine.batch_size
-        self._eos_ids = student.eos_ids | teacher.eos_ids
+        self._eos_ids = frozenset[int]().union(*(model.eos_ids for model in models))
+        self.statistics = Statistics()
+        self._models: PairRunner
+        self._strategy: Strategy
+        if teacher is None:
+            self._models = AloneRunner(student, self._count, context, vocab, engine.deterministic)
+            alone = AloneMixer(sampling.temperature, sampling.sharpen, SupportCut(support))
+            self._strategy = Lockstep(self._models, alone)
+            return
         self._models = pair_runner(student, teacher, self._count, context, vocab, engine.deterministic,
                                    engine.share_forward)
         options = AlphaOptions(alpha.method, alpha.fixed, alpha.min, alpha.max, alpha.tolerance)
-        self._mixer = Mixer(
+        mixer = Mixer(
             options, sampling.temperature, engine.diagnostics, sharpen=sampling.sharpen, support=SupportCut(support),
             policies=policies_of(alpha, self._eos_ids | tokenizer.control_ids),
         )
-        self._strategy = _strategy(self._models, self._mixer, engine, self._device)
-        self.statistics = Statistics()
+        self._strategy = _strategy(self._models, mixer, engine, self._device)
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         try:

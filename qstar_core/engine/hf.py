@@ -1,6 +1,7 @@
 """Checkpoints through transformers: fetching, their context, their end-of-turn ids, and loading them on a device.
 
-Safetensors only, never remote code. Nothing here knows whether a checkpoint is tiny or huge.
+Safetensors only, never remote code. Nothing here knows whether a checkpoint is tiny or huge. A checkpoint whose
+configuration says that it is quantised is loaded as such by transformers, if the library for it is there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
 from qstar_core.config import EngineSettings
+from qstar_core.engine.architecture import DEFAULT_CONTEXT, check_architecture, context_limit, quantisation
 from qstar_core.engine.attention import FOLDED, register
 from qstar_core.errors import EngineError, ModelError
 from qstar_core.records import ModelRef
@@ -22,8 +24,6 @@ from qstar_core.records import ModelRef
 disable_progress_bar()  # the command line has one of its own
 register()
 
-_DEFAULT_CONTEXT = 2048
-_ATTENTION = frozenset({"full_attention", "sliding_attention"})
 COMPLETE = "give a complete checkpoint: config.json, tokenizer and safetensors weights"
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -40,27 +40,19 @@ def download_checkpoint(name: str, revision: str | None, patterns: tuple[str, ..
                          "check the id, the revision and the network, or give a local folder") from None
 
 
-def context_limit(path: Path) -> int:
-    """How many tokens a checkpoint was made for; not more than its attention window, which slots do not slide."""
+def read_config(path: Path) -> Any:
     try:
-        config = AutoConfig.from_pretrained(str(path), trust_remote_code=False).get_text_config()
-    except (OSError, ValueError, KeyError) as error:
+        config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(f"no usable config.json in {path}: {first_line(error)}", COMPLETE) from None
-    kinds = set(getattr(config, "layer_types", None) or ())
-    if odd := sorted(kinds - _ATTENTION):
-        raise ModelError(f"{path} has layers of kind {odd[0]}", "use a model whose layers all attend to their keys")
-    if getattr(config, "attn_logit_softcapping", None):
-        raise ModelError(f"{path} caps its attention logits, which this engine would ignore", "use another model")
-    limit = int(getattr(config, "max_position_embeddings", _DEFAULT_CONTEXT))
-    window = getattr(config, "sliding_window", None)
-    slides = "sliding_attention" in kinds or (not kinds and getattr(config, "use_sliding_window", True))
-    return min(limit, int(window)) if window and slides else limit
+    check_architecture(path, config)
+    return config
 
 
 def shared_context(settings: EngineSettings, student: Path, teacher: Path) -> int:
-    limit = min(context_limit(student), context_limit(teacher))
+    limit = min(context_limit(read_config(path)) for path in (student, teacher))
     if settings.context is None:
-        return min(limit, _DEFAULT_CONTEXT)
+        return min(limit, DEFAULT_CONTEXT)
     if settings.context > limit:
         raise ModelError(f"engine.context = {settings.context} is more than the models' {limit} tokens", "lower it")
     return settings.context
@@ -80,28 +72,34 @@ class LoadedModel:
 
 
 def load_model(ref: ModelRef, settings: EngineSettings) -> LoadedModel:
+    """The model with weights of its own; an adapter is merged into them."""
     device = resolve_device(settings.device)
     path = Path(ref.path)
+    config = read_config(path)
+    scheme = quantisation(config)
     try:
-        config = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
         network, report = AutoModelForCausalLM.from_pretrained(
             str(path), dtype=_dtype(settings.dtype, device), use_safetensors=True, trust_remote_code=False,
-            attn_implementation=_attention(config), output_loading_info=True,
+            attn_implementation=FOLDED, output_loading_info=True, device_map={"": device} if scheme else None,
         )
-        network.to(device).eval().requires_grad_(False)
+        if scheme is None:  # quantised weights are made on their device and do not move
+            network.to(device)
+        network.eval().requires_grad_(False)
+    except ImportError as error:
+        raise ModelError(f"{path} has {scheme} weights, which cannot be read here: {first_line(error)}",
+                         "install the library that it names, or give an unquantised checkpoint") from None
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"cannot load {ref.name} from {path}: {first_line(error)}",
-                         COMPLETE) from None
+        raise ModelError(f"cannot load {ref.name} from {path}: {first_line(error)}", COMPLETE) from None
     if report["missing_keys"]:  # transformers fills them with noise
         raise ModelError(f"the weights in {path} lack {sorted(report['missing_keys'])[0]}", COMPLETE)
+    if ref.adapter is not None:
+        if scheme is not None:
+            raise ModelError(f"the adapter {ref.name} cannot be merged into {scheme} weights",
+                             "give an unquantised base, or take the base itself as the teacher")
+        from qstar_core.engine.adapter import merged
+
+        network = merged(network, Path(ref.adapter.path))
     return LoadedModel(ref.name, network, device, _eos_ids(path, network))
-
-
-def _attention(config: Any) -> str:
-    """Folding pays where several query heads share a key head."""
-    text = config.get_text_config()
-    groups = getattr(text, "num_key_value_heads", None)
-    return FOLDED if groups is not None and groups < text.num_attention_heads else "sdpa"
 
 
 def resolve_device(name: str) -> torch.device:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from qstar_core.engine.alone import AloneMixer
 from qstar_core.engine.pair import PairRunner
 from qstar_core.engine.slots import Slots
 from qstar_core.engine.strategy import Drawn, Kept, told
@@ -13,7 +14,7 @@ from qstar_core.mixture.mixer import Mixer
 class Lockstep:
     """All rows are ready whenever a round begins."""
 
-    def __init__(self, models: PairRunner, mixer: Mixer) -> None:
+    def __init__(self, models: PairRunner, mixer: Mixer | AloneMixer) -> None:
         self._models = models
         self._mixer = mixer
 

@@ -1,14 +1,18 @@
 """Student and teacher, step by step, each on its own prompt: two models one after the other, or, where both roles have
-the same weights, one forward over twice the rows.
+the same weights, one forward over twice the rows. A student that is an adapter beside the teacher's weights counts as
+the same: the adapter acts on the student's rows.
 """
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from qstar_core.engine.adapted import AdaptedNetwork
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.runner import ModelRunner
 from qstar_core.records import PromptPair
@@ -68,13 +72,19 @@ class TwoModels:
 class OneModel:
     """Rows 0 … B−1 are the student's, rows B … 2B−1 the teacher's: every weight is read once for both."""
 
-    def __init__(self, model: LoadedModel, slots: int, context: int, vocab: int, fixed_length: bool) -> None:
+    def __init__(self, student: LoadedModel, slots: int, context: int, vocab: int, fixed_length: bool) -> None:
         self._slots = slots
-        self._runner = ModelRunner(model, 2 * slots, context, vocab, fixed_length)
+        self._adapted: AdaptedNetwork | None = None
+        if isinstance(student.network, AdaptedNetwork):
+            self._adapted = copy(student.network)  # how many rows it adapts is nobody else's business
+            student = replace(student, network=self._adapted)
+        self._runner = ModelRunner(student, 2 * slots, context, vocab, fixed_length)
 
     def prefill(self, slot: int, pair: PromptPair) -> tuple[Tensor, Tensor]:
-        return (self._runner.prefill(slot, pair.student_ids),
-                self._runner.prefill(self._slots + slot, pair.teacher_ids))
+        self._adapt(1)
+        theta = self._runner.prefill(slot, pair.student_ids)
+        self._adapt(0)
+        return theta, self._runner.prefill(self._slots + slot, pair.teacher_ids)
 
     def copy_prompt(self, source: int, target: int, pair: PromptPair) -> None:
         self._runner.copy_prompt(source, target, len(pair.student_ids))
@@ -82,13 +92,19 @@ class OneModel:
 
     def decode(self, token_B: Tensor, length_theta_B: Tensor, length_t_B: Tensor,
                occupied_B: Tensor) -> tuple[Tensor, Tensor]:
+        self._adapt(self._slots)
         logits = self._runner.decode(token_B.repeat(2), torch.cat([length_theta_B, length_t_B]), occupied_B.repeat(2))
         return logits[: self._slots], logits[self._slots :]
+
+    def _adapt(self, rows: int) -> None:
+        """How many leading rows of the next forward are the student's."""
+        if self._adapted is not None:
+            self._adapted.adapted_rows = rows
 
 
 def pair_runner(student: LoadedModel, teacher: LoadedModel, slots: int, context: int, vocab: int, fixed_length: bool,
                 share_forward: bool) -> PairRunner:
-    """One model where both roles are the same loaded network and `share_forward` allows it."""
-    if share_forward and student.network is teacher.network:
+    """One model where both roles have the same weights loaded and `share_forward` allows it."""
+    if share_forward and teacher.network in (student.network, getattr(student.network, "base", None)):
         return OneModel(student, slots, context, vocab, fixed_length)
     return TwoModels(student, teacher, slots, context, vocab, fixed_length)

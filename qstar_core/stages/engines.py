@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qstar_core.config import Settings
 from qstar_core.engine.decode import LockstepEngine
-from qstar_core.engine.hf import load_model
+from qstar_core.engine.loading import load_pair
 from qstar_core.engine.protocol import Engine
 from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.models import present
@@ -25,8 +25,7 @@ def engine_for(settings: Settings, models: dict[str, ModelRef], context: int) ->
 def _loaded(settings_json: str, student_json: str, teacher_json: str, context: int) -> Engine:
     settings = Settings.model_validate_json(settings_json)
     student_ref, teacher_ref = ModelRef.model_validate_json(student_json), ModelRef.model_validate_json(teacher_json)
-    student = load_model(student_ref, settings.engine)
-    teacher = student if student_ref.sha256 == teacher_ref.sha256 else load_model(teacher_ref, settings.engine)
+    student, teacher = load_pair(student_ref, teacher_ref, settings.engine)
     tokenizer = ChatTokenizer(student_ref.name, Path(student_ref.path))
     return LockstepEngine(student, teacher, tokenizer, context, settings.alpha, settings.sampling, settings.support,
                           settings.engine)

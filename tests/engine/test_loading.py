@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Gemma2Config, LlamaConfig, MistralConfig, Qwen2Config
 
 from qstar_core.config import EngineSettings
 from qstar_core.engine import hf
-from qstar_core.engine.hf import context_limit, load_model, shared_context
+from qstar_core.engine.hf import load_model, shared_context
 from qstar_core.engine.tokenizer import ChatTokenizer, check_same_vocabulary, shared_columns
 from qstar_core.errors import EngineError, ModelError
 from qstar_core.records import Message, ModelRef, Role
@@ -198,26 +197,3 @@ def test_no_checkpoint_s_own_code_is_ever_run():
                 "AutoTokenizer", "AutoConfig", "AutoModelForCausalLM"))
             assert text.count("trust_remote_code=False") >= calls, file
     assert "weights_only=False" not in "".join(file.read_text() for file in SOURCE.rglob("*.py"))
-
-
-def saved_config(folder, config):
-    config.save_pretrained(str(folder))
-    return folder
-
-
-def test_an_attention_window_bounds_the_context(tmp_path):
-    plain = saved_config(tmp_path / "plain", MistralConfig(sliding_window=None, max_position_embeddings=512))
-    slides = saved_config(tmp_path / "slides", MistralConfig(sliding_window=64, max_position_embeddings=512))
-    unused = saved_config(tmp_path / "unused", Qwen2Config(use_sliding_window=False, max_position_embeddings=512))
-    assert [context_limit(folder) for folder in (plain, slides, unused)] == [512, 64, 512]
-    with pytest.raises(ModelError, match="more than the models' 64 tokens"):
-        shared_context(EngineSettings(context=65), plain, slides)
-
-
-def test_what_a_slot_cannot_hold_is_refused(tmp_path):
-    recurrent = LlamaConfig()
-    recurrent.layer_types = ["full_attention", "linear_attention"] * 16
-    with pytest.raises(ModelError, match="linear_attention"):
-        context_limit(saved_config(tmp_path / "recurrent", recurrent))
-    with pytest.raises(ModelError, match="caps its attention logits"):
-        context_limit(saved_config(tmp_path / "capped", Gemma2Config()))
