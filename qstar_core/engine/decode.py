@@ -14,18 +14,20 @@ import torch
 from torch import Tensor
 
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
+from qstar_core.engine.headroom import is_out_of_memory
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.pair import pair_runner
 from qstar_core.engine.protocol import Finished, Job
 from qstar_core.engine.scheduler import Scheduler
 from qstar_core.engine.sequence import Sequence
+from qstar_core.engine.stops import StopStrings
 from qstar_core.engine.tokenizer import ChatTokenizer, shared_columns
-from qstar_core.errors import EngineError
+from qstar_core.errors import NoMemoryError
 from qstar_core.mixture.alpha import AlphaOptions
 from qstar_core.mixture.mixer import Mixer, Step
 from qstar_core.mixture.policies.chain import policies_of
 from qstar_core.mixture.support import SupportCut
-from qstar_core.records import FinishReason
+from qstar_core.records import FinishReason, PromptPair
 
 _SMALL = 5_000_000
 _ALL_THREADS = torch.get_num_threads()
@@ -35,7 +37,7 @@ _ALL_THREADS = torch.get_num_threads()
 class _Prefilled:
     """The last prompt that was read, and the slot that still holds it."""
 
-    prompt_id: str
+    pair: PromptPair
     slot: int
     logits_theta_V: Tensor
     logits_t_V: Tensor
@@ -53,27 +55,31 @@ class LockstepEngine:
         self._sampling = sampling
         self._context = context
         self._slots = engine.batch_size
-        self._eos_ids = student.eos_ids | teacher.eos_ids
+        self._stops = StopStrings(sampling.stop, tokenizer)
+        self._eos_ids = student.eos_ids | teacher.eos_ids | self._stops.token_ids
         self._models = pair_runner(student, teacher, self._slots, context, vocab, engine.deterministic,
                                    engine.share_forward)
         options = AlphaOptions(alpha.method, alpha.fixed, alpha.min, alpha.max, alpha.tolerance)
         self._mixer = Mixer(
             options, sampling.temperature, engine.diagnostics, sharpen=sampling.sharpen, support=SupportCut(support),
             policies=policies_of(alpha, self._eos_ids | tokenizer.control_ids),
+            top_logprobs=engine.top_logprobs,
         )
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         try:
             yield from self._generate(jobs)
-        except (MemoryError, RuntimeError) as error:  # torch says both "out of memory" and "can't allocate memory"
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
                 raise
-            raise EngineError(f"no memory for engine.batch_size = {self._slots} in a context of {self._context} tokens",
-                              "lower engine.batch_size or engine.context") from error
+            raise NoMemoryError(
+                f"no memory for engine.batch_size = {self._slots} in a context of {self._context} tokens",
+                "lower engine.batch_size or engine.context") from error
 
     def _generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         run = _Run(self._slots, self._vocab, self._device)
-        waiting = (Sequence.start(job, self._sampling.seed, self._sampling.max_tokens, self._context) for job in jobs)
+        waiting = (Sequence.start(job, self._sampling.seed, self._sampling.max_tokens, self._context, self._stops)
+                   for job in jobs)
         roomless: list[Sequence] = []
         scheduler = Scheduler(_with_room(waiting, roomless), self._slots)
         while True:
@@ -90,10 +96,10 @@ class LockstepEngine:
     def _read_prompt(self, run: _Run, slot: int, sequence: Sequence) -> None:
         pair = sequence.job.pair
         last = run.prefilled
-        if last is not None and last.prompt_id == pair.prompt_id:
+        if last is not None and last.pair == pair:
             self._models.copy_prompt(last.slot, slot, pair)
         else:
-            last = _Prefilled(pair.prompt_id, slot, *self._models.prefill(slot, pair))
+            last = _Prefilled(pair, slot, *self._models.prefill(slot, pair))
             run.prefilled = last
         run.logits_theta_B_V[slot] = last.logits_theta_V
         run.logits_t_B_V[slot] = last.logits_t_V
