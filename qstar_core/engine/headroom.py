@@ -30,13 +30,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class Headroom:
-    """`build` makes the engine for a number of slots. A run that begins while another is open ends that one."""
+    """`build` makes the engine for a number of slots. A run that begins while another is open ends that one. Beside the
+    log, `on_halved` is told the new number of slots."""
 
     def __init__(self, build: Callable[[int], Engine], slots: int) -> None:
         self._build = build
         self._engine: Engine | None = None
         self._run: object | None = None
         self.slots = slots
+        self.on_halved: Callable[[int], None] | None = None
 
     def generate(self, jobs: Iterable[Job]) -> Generator[Finished]:
         self._run = run = object()
@@ -78,6 +80,8 @@ class Headroom:
             torch.cuda.empty_cache()
         _log.warning("out of memory with %d samples in flight; going on with %d", self.slots, self.slots // 2)
         self.slots //= 2
+        if self.on_halved is not None:
+            self.on_halved(self.slots)
 
 
 def _noted(queue: Iterator[Job], taken: list[Job]) -> Iterator[Job]:

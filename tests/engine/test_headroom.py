@@ -53,9 +53,12 @@ def test_nothing_is_lost_or_changed(forty: Duo, caplog, error, most, after, slot
     work = jobs(prompts(5, 40), draws=3)
     expected = by_id(forty.engine(slots=8).generate(work))
     engine = Headroom(crowded(forty, most, after, ERRORS[error]).engine, 8)
+    halved: list[int] = []
+    engine.on_halved = halved.append
     with caplog.at_level(logging.WARNING):
         assert tokens(by_id(engine.generate(work))) == tokens(expected)
-    assert engine.slots == slots
+    assert engine.slots == halved[-1] == slots
+    assert halved[0] == 4
     assert caplog.messages[0] == "out of memory with 8 samples in flight; going on with 4"
     caplog.clear()
     assert tokens(by_id(engine.generate(work[::-1]))) == tokens(expected)
