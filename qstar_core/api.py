@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -40,7 +41,7 @@ class Mixture:
     fixed α, or values. The other arguments are the sections of the settings; `config` is a settings file below them.
     """
 
-    def __init__(self, student: str | Values | None = None, teacher: str | Values | None = None,
+    def __init__(self, student: str | Path | Values | None = None, teacher: str | Path | Values | None = None,
                  alpha: str | float | Values | None = None, *, prompts: Values | None = None,
                  sampling: Values | None = None, support: Values | None = None, engine: Values | None = None,
                  config: str | Path | None = None) -> None:
@@ -151,17 +152,15 @@ def generate(mixture: Mixture, prompts: Input | Iterable[Input], draws: int | No
 
     A prompt that is handed in twice gets draws that it does not have yet.
     """
-    count = mixture.settings.sampling.draws if draws is None else draws
-    for name, value, least in (("draws", count, 1), ("first_draw", first_draw, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ConfigError(f"{name} = {value!r} is wrong", f"give a whole number of at least {least}")
+    count = _whole("draws", mixture.settings.sampling.draws if draws is None else draws, least=1)
+    begin = _whole("first_draw", first_draw, least=0)
     if traces and not mixture.settings.engine.diagnostics:
         raise ConfigError("traces were asked for, but engine.diagnostics is false", "leave engine.diagnostics on")
     asked: list[tuple[int, Prompt | None, Job]] = []
     seen: Counter[str] = Counter()
     for index, prompt in enumerate(prompts_of(prompts)):
         pair = _rendered(mixture, index, prompt)
-        first = first_draw + count * seen[pair.prompt_id]
+        first = begin + count * seen[pair.prompt_id]
         seen[pair.prompt_id] += 1
         asked += [(index, prompt if isinstance(prompt, Prompt) else None, mixture.job(pair, first + offset))
                   for offset in range(count)]
@@ -195,6 +194,13 @@ def _rendered(mixture: Mixture, index: int, prompt: Prompt | PromptPair) -> Prom
     return prompt
 
 
+def _whole(name: str, value: object, least: int) -> int:
+    """Counts from numpy are as good as any."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ConfigError(f"{name} = {value!r} is wrong", f"give a whole number of at least {least}")
+    return int(value)
+
+
 def _located(settings: Settings) -> dict[str, ModelRef]:
     """A store is opened only where the student is to be looked up in it."""
     if settings.student.model == LATEST:
@@ -203,8 +209,8 @@ def _located(settings: Settings) -> dict[str, ModelRef]:
             for role, section in (("student", settings.student), ("teacher", settings.teacher))}
 
 
-def _model(given: str | Values | None) -> Values | None:
-    return {"model": given} if isinstance(given, str) else given
+def _model(given: str | Path | Values | None) -> Values | None:
+    return {"model": str(given)} if isinstance(given, str | Path) else given
 
 
 def _alpha(given: str | float | Values | None) -> Values | None:

@@ -6,6 +6,7 @@ meta; a Prompt; or a PromptPair, which is rendered already. Anything else is a D
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -36,11 +37,11 @@ def _prompt_of(given: Any, number: int) -> Prompt | PromptPair:
         return given
     try:
         if isinstance(given, str):
-            return _from_row({"question": given})
+            return _writable(_from_row({"question": given}))
         if isinstance(given, Mapping):
-            return _from_row(dict(given))
+            return _writable(_from_row(dict(given)))
         if isinstance(given, Sequence):
-            return messages({"messages": [_turn(turn) for turn in given]}, _SOURCE)
+            return _writable(messages({"messages": [_turn(turn) for turn in given]}, _SOURCE))
     except (RowError, DataError) as error:
         problem = error.problem if isinstance(error, DataError) else str(error)
         raise DataError(f"prompt {number}: {problem}", _FORMS) from None
@@ -48,10 +49,20 @@ def _prompt_of(given: Any, number: int) -> Prompt | PromptPair:
 
 
 def _from_row(row: dict[str, Any]) -> Prompt:
+    if odd := next((name for name in row if not isinstance(name, str)), None):
+        raise RowError(f"a row has the column {odd!r}, which is no name")
     if {"role", "content"} <= row.keys():
         raise RowError("a single message; a conversation is a list of them, and several prompts are a list of those")
     _, adapter = adapter_for(_SOURCE, row)
     return adapter(row, _SOURCE)
+
+
+def _writable(prompt: Prompt) -> Prompt:
+    try:
+        json.dumps(prompt.model_dump(mode="json"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RowError("the text holds half of a surrogate pair") from None
+    return prompt
 
 
 def _turn(turn: Any) -> Any:

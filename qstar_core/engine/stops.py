@@ -18,8 +18,9 @@ class StopStrings:
 
     def __init__(self, strings: Sequence[str], tokenizer: ChatTokenizer) -> None:
         self._tokenizer = tokenizer
-        control = tokenizer.control_tokens if strings else frozenset()
-        self.token_ids = frozenset(tokenizer.vocabulary[text] for text in strings if text in control)
+        known = tokenizer.vocabulary if strings else {}
+        control = tokenizer.control_tokens & known.keys()
+        self.token_ids = frozenset(known[text] for text in strings if text in control)
         self._strings = tuple(text for text in strings if text not in control)
         for text in self._strings:
             if odd := next((token for token in sorted(control) if token and token in text), None):

@@ -4,6 +4,7 @@ import itertools
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from qstar_core.api import Progress
 from qstar_core.engine.headroom import Headroom
 from qstar_core.errors import ConfigError, DataError, EngineError, ModelError
 from qstar_core.records import FinishReason, Message, Role
+from qstar_core.stages import engines
 from qstar_core.stages.engines import engine_for
 from qstar_core.stages.generate import generate_shard
 from qstar_core.stages.ingest import ingest
@@ -63,6 +65,17 @@ def test_n_draws_are_n_runs(tiny: Mixture):
     for draw in range(5):
         for place, one in drawn(tiny, QUESTIONS, draws=1, first_draw=draw).items():
             assert same(one, together[place])
+
+
+def test_another_alpha_does_not_load_the_models_again(tiny: Mixture):
+    """And has its own engine: both can be used in turn."""
+    expected = drawn(tiny, QUESTIONS, draws=np.int64(2))
+    loads = engines._loaded.cache_info().misses
+    other = Mixture(alpha=0.0, sampling=tiny.settings.sampling, engine=tiny.settings.engine)
+    for one in generate(other, QUESTIONS, draws=2, traces=True):
+        assert one.trace.alpha.tolist() == [0.0] * len(one.token_ids)
+    assert engines._loaded.cache_info().misses == loads
+    assert all(same(one, expected[place]) for place, one in drawn(tiny, QUESTIONS, draws=2).items())
 
 
 def test_a_prompt_that_comes_twice_gets_other_draws(tiny: Mixture):
@@ -225,6 +238,9 @@ WRONG = [
     (lambda mix: generate(mix, {"role": "user", "content": "sort 1"}), DataError, "a single message"),
     (lambda mix: generate(mix, [[]]), DataError, "prompt 0: the messages column is missing or empty"),
     (lambda mix: generate(mix, [["sort 1"]]), DataError, "prompt 0: a message lacks a known role"),
+    (lambda mix: generate(mix, [{1: "sort 1"}]), DataError, "prompt 0: a row has the column 1, which is no name"),
+    (lambda mix: generate(mix, ["sort \ud800"]), DataError, "prompt 0: the text holds half of a surrogate pair"),
+    (lambda mix: Mixture(Path("/nowhere")), ModelError, "no checkpoint folder at /nowhere"),
     (lambda mix: generate(mix, [None]), DataError, "prompt 0 is a NoneType"),
     (lambda mix: generate(mix, 7), DataError, "'int' object is not iterable"),
     (lambda mix: generate(mix, mix.pair("", "sort")), DataError, "ids are empty"),
