@@ -98,6 +98,15 @@ class SamplingSettings(Section):
     max_tokens: int = Field(64, ge=1, description="Longest completion in tokens")
     draws: int = Field(2, ge=1, le=10_000, description="Samples per prompt and round")
     seed: int = Field(0, ge=-(2**62), le=2**62, description="Seed of every random number")
+    stop: tuple[str, ...] = Field((), description="Texts that end a completion; it stops before them")
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        texts = (value,) if isinstance(value, str) else value
+        if isinstance(texts, list | tuple) and "" in texts:
+            raise ValueError("an empty text would end every completion before it begins")
+        return texts
 
 
 class SupportSettings(Section):
@@ -121,6 +130,8 @@ class EngineSettings(Section):
     speculation: Literal["auto", "off"] | int = Field(
         "auto", description="Tokens that the student drafts for one forward of the teacher; auto: off if deterministic")
     diagnostics: bool = Field(True, description="Record α, KL, ESS and log-probabilities of every token")
+    top_logprobs: int = Field(0, ge=0, le=1000, description="Keep this many likeliest tokens of q and their log q, for "
+                                                            "every token, in the traces")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; empty: 1 for tiny models, else all")
 
     @field_validator("speculation", mode="before")
@@ -133,6 +144,12 @@ class EngineSettings(Section):
         if not text.isdecimal() or not 1 <= int(text) <= 64:
             raise ValueError("use auto, off, or from 1 to 64 tokens")
         return int(text)
+
+    @model_validator(mode="after")
+    def _measured(self) -> EngineSettings:
+        if self.top_logprobs and not self.diagnostics:
+            raise ValueError("engine.top_logprobs needs engine.diagnostics")
+        return self
 
 
 class RoundSettings(Section):

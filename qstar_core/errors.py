@@ -45,6 +45,10 @@ class EngineError(QstarError):
     exit_code = 5
 
 
+class NoMemoryError(EngineError):
+    """The samples in flight do not fit into memory."""
+
+
 class StoreError(QstarError):
     """The object store refused, failed or cannot be reached."""
 

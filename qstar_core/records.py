@@ -141,7 +141,8 @@ class Sample(Record):
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Per-token values of one sample, each array as long as the sample. `status` holds AlphaStatus codes."""
+    """Per-token values of one sample, each array as long as the sample. `status` holds AlphaStatus codes. `top_token`
+    and `top_logq` are [tokens, k], the likeliest tokens of q first; None where they were not asked for."""
 
     token: Ints
     logp_theta: Floats
@@ -157,6 +158,8 @@ class Trace:
     entropy_theta: Floats
     entropy_t: Floats
     status: Ints
+    top_token: Ints | None = None
+    top_logq: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.token)

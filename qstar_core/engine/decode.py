@@ -17,6 +17,7 @@ from torch import Tensor
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
 from qstar_core.engine.adaptive import Adaptive
 from qstar_core.engine.alone import AloneMixer, AloneRunner
+from qstar_core.engine.headroom import is_out_of_memory
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.lockstep import Lockstep
 from qstar_core.engine.pair import PairRunner, TwoModels, pair_runner
@@ -26,9 +27,10 @@ from qstar_core.engine.sequence import Sequence
 from qstar_core.engine.slots import Slots
 from qstar_core.engine.speculative import Speculative
 from qstar_core.engine.statistics import Statistics
+from qstar_core.engine.stops import StopStrings
 from qstar_core.engine.strategy import DIAGNOSTICS, DISJOINT, FAILED_T, FAILED_THETA, Drawn, Kept, Strategy
 from qstar_core.engine.tokenizer import ChatTokenizer, shared_columns
-from qstar_core.errors import ConfigError, EngineError
+from qstar_core.errors import ConfigError, NoMemoryError
 from qstar_core.mixture.alpha import AlphaOptions
 from qstar_core.mixture.mixer import Mixer
 from qstar_core.mixture.policies.chain import policies_of
@@ -43,7 +45,7 @@ _ALL_THREADS = torch.get_num_threads()
 class _Prefilled:
     """The last prompt that was read, and the slot that still holds it."""
 
-    prompt_id: str
+    pair: PromptPair
     slot: int
     logits_theta_V: Tensor
     logits_t_V: Tensor
@@ -64,7 +66,8 @@ class LockstepEngine:
         self._sampling = sampling
         self._context = context
         self._count = engine.batch_size
-        self._eos_ids = frozenset[int]().union(*(model.eos_ids for model in models))
+        self._stops = StopStrings(sampling.stop, tokenizer)
+        self._eos_ids = self._stops.token_ids.union(*(model.eos_ids for model in models))
         self.statistics = Statistics()
         self._models: PairRunner
         self._strategy: Strategy
@@ -79,22 +82,25 @@ class LockstepEngine:
         mixer = Mixer(
             options, sampling.temperature, engine.diagnostics, sharpen=sampling.sharpen, support=SupportCut(support),
             policies=policies_of(alpha, self._eos_ids | tokenizer.control_ids),
+            top_logprobs=engine.top_logprobs,
         )
         self._strategy = _strategy(self._models, mixer, engine, self._device)
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         try:
             yield from self._generate(jobs)
-        except (MemoryError, RuntimeError) as error:  # torch says both "out of memory" and "can't allocate memory"
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
                 raise
-            raise EngineError(f"no memory for engine.batch_size = {self._count} in a context of {self._context} tokens",
-                              "lower engine.batch_size or engine.context") from error
+            raise NoMemoryError(
+                f"no memory for engine.batch_size = {self._count} in a context of {self._context} tokens",
+                "lower engine.batch_size or engine.context") from error
 
     def _generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         slots = Slots(self._count, self._vocab, self._device)
         prompts = _Prompts(self._models)
-        waiting = (Sequence.start(job, self._sampling.seed, self._sampling.max_tokens, self._context) for job in jobs)
+        waiting = (Sequence.start(job, self._sampling.seed, self._sampling.max_tokens, self._context, self._stops)
+                   for job in jobs)
         roomless: list[Sequence] = []
         scheduler = Scheduler(_with_room(waiting, roomless), self._count)
         while True:
@@ -147,10 +153,10 @@ class _Prompts:
 
     def read(self, slot: int, pair: PromptPair) -> tuple[Tensor, Tensor]:
         last = self._last
-        if last is not None and last.prompt_id == pair.prompt_id:
+        if last is not None and last.pair == pair:
             self._models.copy_prompt(last.slot, slot, pair)
         else:
-            last = self._last = _Prefilled(pair.prompt_id, slot, *self._models.prefill(slot, pair))
+            last = self._last = _Prefilled(pair, slot, *self._models.prefill(slot, pair))
         return last.logits_theta_V, last.logits_t_V
 
 

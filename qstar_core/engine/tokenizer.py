@@ -31,10 +31,18 @@ class ChatTokenizer:
         """The text that opens the assistant's turn, and its token ids."""
         turns = [message.model_dump(mode="json") for message in messages]
         text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        return text, tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        return text, self.encode(text)
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """The ids of a text that is rendered already; control tokens in it are read as such."""
+        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def read(self, ids: list[int] | tuple[int, ...]) -> str:
+        """The text as it stands, without control tokens."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def decode(self, ids: list[int] | tuple[int, ...]) -> str:
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+        return self.read(ids).strip()
 
     def pieces(self, ids: list[int] | tuple[int, ...]) -> tuple[str, ...]:
         """What every token adds to the text, control tokens included; joined they are the whole text. A character of

@@ -21,7 +21,7 @@ DIVERGENT_TV = 0.05
 
 @dataclass(frozen=True, slots=True)
 class TokenDiagnostics:
-    """One value per row; the columns of a Trace."""
+    """One value per row; the columns of a Trace. `top` is that of `topk.top_k`, where it was asked for."""
 
     token: Tensor
     logp_theta: Tensor
@@ -37,10 +37,15 @@ class TokenDiagnostics:
     entropy_theta: Tensor
     entropy_t: Tensor
     status: Tensor
+    top: Tensor | None = None
 
     def stacked(self) -> Tensor:
-        """[B, columns] float64: one transfer from the device for all of a step's values."""
-        return torch.stack([getattr(self, field.name).double() for field in fields(self)], dim=1)
+        """[B, columns] float64: one transfer from the device for all of a step's values; `top` comes last."""
+        columns = torch.stack([getattr(self, name).double() for name in _COLUMNS], dim=1)
+        return columns if self.top is None else torch.cat([columns, self.top], dim=1)
+
+
+_COLUMNS = tuple(field.name for field in fields(TokenDiagnostics) if field.name != "top")
 
 
 def diagnose(pair: Pair, plain: Pair, solution: AlphaSolution, logq_B_V: Tensor, token_B: Tensor) -> TokenDiagnostics:
@@ -79,9 +84,13 @@ def diagnose(pair: Pair, plain: Pair, solution: AlphaSolution, logq_B_V: Tensor,
 
 def trace_of(rows: np.ndarray) -> Trace:
     """[tokens, columns] → Trace, in the order of `TokenDiagnostics.stacked`."""
-    columns = dict(zip((field.name for field in fields(TokenDiagnostics)), rows.T, strict=True))
+    columns, top = dict(zip(_COLUMNS, rows.T, strict=False)), rows[:, len(_COLUMNS):]
     integers = {name: columns.pop(name).astype(np.int32) for name in ("token", "status")}
-    return Trace(**integers, **{name: column.astype(np.float32) for name, column in columns.items()})
+    floats = {name: column.astype(np.float32) for name, column in columns.items()}
+    if not top.size:
+        return Trace(**integers, **floats)
+    token, logq = np.split(top, 2, axis=1)
+    return Trace(**integers, **floats, top_token=token.astype(np.int32), top_logq=logq.astype(np.float32))
 
 
 def summarise(trace: Trace) -> MixSummary:

@@ -6,7 +6,7 @@ Temperature, then support limits, then α: the method, the bounds, the policies.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from qstar_core.mixture.geometric import Pair, log_q, pair_of
 from qstar_core.mixture.policies.base import Policy
 from qstar_core.mixture.policies.chain import decided
 from qstar_core.mixture.support import SupportCut
+from qstar_core.mixture.topk import top_k
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Mixer:
     """`sharpen` = s draws from q^s, normalised; α, the KLs, both ESS and log Z stay those of q."""
 
     def __init__(self, options: AlphaOptions, temperature: float = 1.0, diagnostics: bool = True, *,
-                 sharpen: float = 1.0, support: SupportCut | None = None, policies: Sequence[Policy] = ()) -> None:
+                 sharpen: float = 1.0, support: SupportCut | None = None, policies: Sequence[Policy] = (),
+                 top_logprobs: int = 0) -> None:
         self._options = options
         self._method = method_of(options)
         self._temperature = temperature
@@ -44,6 +46,7 @@ class Mixer:
         self._sharpen = sharpen
         self._support = support if support is not None and support.cuts else None
         self._policies = tuple(policies)
+        self._top_logprobs = top_logprobs
 
     def step(self, logits_theta_B_V: Tensor, logits_t_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Step:
         theta, t = logits_theta_B_V.float(), logits_t_B_V.float()
@@ -61,7 +64,7 @@ class Mixer:
             failed_theta_B=pair.logp_theta_B_V.isnan().any(-1),
             failed_t_B=pair.logp_t_B_V.isnan().any(-1),
             disjoint_B=solution.status_B == AlphaStatus.NO_COMMON_SUPPORT,
-            diagnostics=diagnose(pair, plain, solution, logq_B_V, token_B) if self._diagnostics else None,
+            diagnostics=self._diagnosed(pair, plain, solution, logq_B_V, token_B) if self._diagnostics else None,
         )
 
     def propose(self, logits_theta_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Tensor:
@@ -72,6 +75,11 @@ class Mixer:
         if self._support is not None:
             theta = self._support.student(theta)
         return propose(torch.log_softmax(theta, dim=-1), key_B, position_B)
+
+    def _diagnosed(self, pair: Pair, plain: Pair, solution: AlphaSolution, logq_B_V: Tensor,
+                   token_B: Tensor) -> TokenDiagnostics:
+        found = diagnose(pair, plain, solution, logq_B_V, token_B)
+        return replace(found, top=top_k(logq_B_V, self._top_logprobs)) if self._top_logprobs else found
 
     def _limited(self, theta_B_V: Tensor, t_B_V: Tensor, plain: Pair) -> Pair:
         """What is mixed: the plain models, unless a temperature or a limit makes them others."""

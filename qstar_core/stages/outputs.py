@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from qstar_core.engine.protocol import Finished
 from qstar_core.records import JsonObject, MixSummary, RowReject, Verdict
 from qstar_core.stages.plan import Plan, PlannedPrompt
+from qstar_core.stages.shardfile import top_fields, top_values
 
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 DATA = pa.schema([
@@ -30,11 +31,15 @@ DIAGNOSTICS = pa.schema([
     ("sample_idx", pa.int64()), ("sample_id", pa.string()), ("prompt_id", pa.string()), ("draw", pa.int32()),
     ("outcome", pa.string()), ("stage", pa.string()), ("reason", pa.string()), *_SUMMARY_TYPES.items(),
 ])
-_TRACE_COLUMNS = ("logp_theta", "logp_t", "logq", "alpha")
-TRACES = pa.schema([
-    ("sample_idx", pa.int64()), ("sample_id", pa.string()), ("token", pa.list_(pa.int32())),
-    *((name, pa.list_(pa.float32())) for name in _TRACE_COLUMNS),
-])
+_TRACE_COLUMNS = ("logp_theta", "logp_t", "logq", "alpha", "entropy_theta", "entropy_t")
+
+
+def traces_schema(top_logprobs: int) -> pa.Schema:
+    return pa.schema([
+        ("sample_idx", pa.int64()), ("sample_id", pa.string()), ("token", pa.list_(pa.int32())),
+        *((name, pa.list_(pa.float32())) for name in _TRACE_COLUMNS),
+        *(top_fields(top_logprobs) if top_logprobs else ()),
+    ])
 
 
 def data_row(plan: Plan, planned: PlannedPrompt, sample_idx: int, finished: Finished) -> JsonObject:
@@ -60,10 +65,12 @@ def diagnostics_row(sample_idx: int, finished: Finished, verdict: Verdict) -> Js
 
 
 def trace_row(sample_idx: int, finished: Finished) -> JsonObject | None:
-    if finished.trace is None:
+    trace = finished.trace
+    if trace is None:
         return None
-    return {"sample_idx": sample_idx, "sample_id": finished.sample.id, "token": finished.trace.token,
-            **{name: getattr(finished.trace, name) for name in _TRACE_COLUMNS}}
+    top = {} if trace.top_token is None else {name: top_values(trace, name) for name in ("top_token", "top_logq")}
+    return {"sample_idx": sample_idx, "sample_id": finished.sample.id, "token": trace.token,
+            **{name: getattr(trace, name) for name in _TRACE_COLUMNS}, **top}
 
 
 def reject_row(sample_idx: int, planned: PlannedPrompt, finished: Finished, verdict: Verdict) -> JsonObject:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qstar_core.config import Settings
 from qstar_core.engine.hf import shared_context
+from qstar_core.engine.stops import StopStrings
 from qstar_core.engine.tokenizer import ChatTokenizer, check_same_vocabulary
 from qstar_core.errors import ConflictError, DataError, RowError
 from qstar_core.filters.chain import FilterChain
@@ -35,12 +36,26 @@ from qstar_core.stages.workspace import Workspace
 
 def check_settings(settings: Settings) -> None:
     """What only the rooms themselves can judge, asked before anything runs."""
-    method_of(AlphaOptions(method=settings.alpha.method))
-    policies_of(settings.alpha, frozenset())
+    check_sampling(settings)
     FilterChain(settings.filters)
-    check_templates(settings.prompts)
     check_source(settings.source)
     check_names(settings.gate)
+
+
+def check_sampling(settings: Settings) -> None:
+    """The part of it that any sample needs."""
+    method_of(AlphaOptions(method=settings.alpha.method))
+    policies_of(settings.alpha, frozenset())
+    check_templates(settings.prompts)
+
+
+def renderer_for(settings: Settings, models: dict[str, ModelRef]) -> tuple[PromptRenderer, ChatTokenizer, int]:
+    """The renderer of both prompts, the student's tokenizer, and the context that both models share."""
+    student, teacher = (ChatTokenizer(models[role].name, Path(models[role].path)) for role in ("student", "teacher"))
+    check_same_vocabulary(student, teacher)
+    StopStrings(settings.sampling.stop, student)
+    context = shared_context(settings.engine, Path(models["student"].path), Path(models["teacher"].path))
+    return PromptRenderer(settings.prompts, student, teacher, context), student, context
 
 
 def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef], run_id: str) -> str:
@@ -48,12 +63,11 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
     check_settings(workspace.settings)
     store, settings = workspace.store, workspace.settings
     ingest = load_record(store, ingest_key, Ingest)
-    student, teacher = (ChatTokenizer(models[role].name, Path(models[role].path)) for role in ("student", "teacher"))
-    check_same_vocabulary(student, teacher)
-    context = shared_context(settings.engine, Path(models["student"].path), Path(models["teacher"].path))
-    sampling_hash = _sampling_hash(settings, models)
-    plan_hash = content_hash([sampling_hash, ingest.prompts.sha256, ingest.first_draw, context, settings.sampling.draws,
-                              settings.sampling.max_tokens, settings.round.shard_size, settings.engine.diagnostics])
+    renderer, _, context = renderer_for(settings, models)
+    samples_hash = sampling_hash(settings, models)
+    plan_hash = content_hash([samples_hash, ingest.prompts.sha256, ingest.first_draw, context, settings.sampling.draws,
+                              settings.sampling.max_tokens, settings.round.shard_size, settings.engine.diagnostics,
+                              *([settings.engine.top_logprobs] if settings.engine.top_logprobs else [])])
     key = f"{workspace.round_key(ingest.round)}/{plan_hash[:12]}"
     config_hash = content_hash([plan_hash, SCHEMA_VERSION, settings.output.model_dump(mode="json"),
                                 settings.gate.model_dump(mode="json"),
@@ -62,11 +76,10 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
     plan_key = f"{key}/plans/{version}"
     if store.head(f"{plan_key}/plan.json") is not None:
         return plan_key
-    renderer = PromptRenderer(settings.prompts, student, teacher, context)
     pairs, rejects = _render(renderer, load_lines(store, ingest.prompts, Prompt))
-    shards = _shards(workspace, key, sampling_hash, ingest.first_draw, pairs)
+    shards = _shards(workspace, key, samples_hash, ingest.first_draw, pairs)
     plan = Plan(
-        key=key, dataset=settings.dataset, round=ingest.round, version=version, sampling_hash=sampling_hash,
+        key=key, dataset=settings.dataset, round=ingest.round, version=version, sampling_hash=samples_hash,
         config_hash=config_hash, settings=settings.model_dump(mode="json"), models=models, context=context,
         samples=sum(shard.samples for shard in shards), shards=shards,
         rejects=(ingest.rejects, store_lines(store, f"{key}/rejects.jsonl", rejects)),
@@ -79,11 +92,14 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
     return plan_key
 
 
-def _sampling_hash(settings: Settings, models: dict[str, ModelRef]) -> str:
-    """Identifies finished samples. Engine, batch and dtype stand outside of it; max_tokens is part of the plan."""
+def sampling_hash(settings: Settings, models: dict[str, ModelRef]) -> str:
+    """Identifies finished samples. Engine, batch and dtype stand outside of it; max_tokens is part of the plan. Stop
+    strings enter only where there are any, so that rounds planned without them keep their names."""
+    stop = sorted(set(settings.sampling.stop))
     return content_hash([{role: ref.sha256 for role, ref in models.items()}, settings.prompts.model_dump(mode="json"),
                          settings.alpha.model_dump(mode="json"), settings.support.model_dump(mode="json"),
-                         settings.sampling.temperature, settings.sampling.sharpen, settings.sampling.seed])
+                         settings.sampling.temperature, settings.sampling.sharpen, settings.sampling.seed,
+                         *([stop] if stop else [])])
 
 
 def _render(renderer: PromptRenderer, prompts: list[Prompt]) -> tuple[list[tuple[Prompt, PromptPair]], list[RowReject]]:
@@ -100,7 +116,7 @@ def _render(renderer: PromptRenderer, prompts: list[Prompt]) -> tuple[list[tuple
     return pairs, rejects
 
 
-def _shards(workspace: Workspace, key: str, sampling_hash: str, first_draw: int,
+def _shards(workspace: Workspace, key: str, samples_hash: str, first_draw: int,
             pairs: list[tuple[Prompt, PromptPair]]) -> tuple[ShardPlan, ...]:
     """Whole prompts to a shard; every draw of a prompt in the same one."""
     draws = workspace.settings.sampling.draws
@@ -110,7 +126,7 @@ def _shards(workspace: Workspace, key: str, sampling_hash: str, first_draw: int,
         planned = [
             PlannedPrompt(
                 prompt=prompt, pair=pair, first_sample=(start + offset) * draws, first_draw=first_draw,
-                sample_ids=tuple(sample_id(sampling_hash, pair, first_draw + draw) for draw in range(draws)),
+                sample_ids=tuple(sample_id(samples_hash, pair, first_draw + draw) for draw in range(draws)),
             )
             for offset, (prompt, pair) in enumerate(pairs[start : start + size])
         ]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from qstar_core.config import Settings
 from qstar_core.engine.protocol import Finished
 from qstar_core.errors import NotFoundError
 from qstar_core.filters.base import Candidate
@@ -19,13 +20,13 @@ from qstar_core.stages.lines import load_lines, load_record
 from qstar_core.stages.outputs import (
     DATA,
     DIAGNOSTICS,
-    TRACES,
     RowWriter,
     data_row,
     diagnostics_row,
     reject_of_row,
     reject_row,
     trace_row,
+    traces_schema,
 )
 from qstar_core.stages.plan import Plan, PlannedPrompt
 from qstar_core.stages.shardfile import read_samples
@@ -55,7 +56,7 @@ def staged(workspace: Workspace, plan: Plan) -> Staged:
 def refine(workspace: Workspace, plan: Plan) -> Staged:
     chain = FilterChain(workspace.settings.filters)
     with workspace.scratch() as scratch:
-        rows = _Writers(scratch, traces=workspace.settings.output.traces and workspace.settings.engine.diagnostics)
+        rows = _Writers(scratch, workspace.settings)
         kept = failed = 0
         with rows:
             for stage, ref in zip(("ingest", "render"), plan.rejects, strict=True):
@@ -101,12 +102,14 @@ def finished_samples(workspace: Workspace, plan: Plan, scratch: Path) -> Iterato
 class _Writers:
     """All files of a version, opened and closed together."""
 
-    def __init__(self, folder: Path, traces: bool) -> None:
+    def __init__(self, folder: Path, settings: Settings) -> None:
         for name in NAMES:
             (folder / name).parent.mkdir(exist_ok=True)
         self.data = RowWriter(folder / NAMES[1], folder / NAMES[0], DATA)
         self.diagnostics = RowWriter(folder / NAMES[3], folder / NAMES[2], DIAGNOSTICS)
-        self.traces = RowWriter(folder / NAMES[4], None, TRACES, group=256) if traces else None
+        traces = settings.output.traces and settings.engine.diagnostics
+        schema = traces_schema(settings.engine.top_logprobs)
+        self.traces = RowWriter(folder / NAMES[4], None, schema, group=256) if traces else None
         self.rejects = RowWriter(None, folder / NAMES[5], None)
         self._open = ExitStack()
 

@@ -71,13 +71,14 @@ class Duo:
 
     def engine(self, slots: int = 4, max_tokens: int = 12, context: int = 40, seed: int = 0, deterministic: bool = True,
                diagnostics: bool = True, support: SupportSettings | None = None, sharpen: float = 1.0,
-               temperature: float = 1.0, speculation: int | str = "auto", **alpha: object) -> LockstepEngine:
+               temperature: float = 1.0, speculation: int | str = "auto", stop: tuple[str, ...] = (),
+               top_logprobs: int = 0, **alpha: object) -> LockstepEngine:
         return LockstepEngine(
             self.student, self.teacher, self.tokenizer, context, AlphaSettings(**alpha),
-            SamplingSettings(max_tokens=max_tokens, seed=seed, sharpen=sharpen, temperature=temperature),
+            SamplingSettings(max_tokens=max_tokens, seed=seed, sharpen=sharpen, temperature=temperature, stop=stop),
             support or SupportSettings(),
             EngineSettings(batch_size=slots, deterministic=deterministic, diagnostics=diagnostics, device="cpu",
-                           speculation=speculation),
+                           speculation=speculation, top_logprobs=top_logprobs),
         )
 
 

@@ -78,7 +78,18 @@ def test_readmes_commands_run_in_order(tmp_path: Path, model_cache: Path) -> Non
         project.run("down")
 
 
-@pytest.mark.parametrize("script", ["basic.py", "two_prompts.py"])
+@pytest.mark.parametrize("text", [README, DOCS["api.md"]], ids=["README.md", "api.md"])
+def test_the_lines_of_python_run(tmp_path: Path, model_cache: Path, text: str) -> None:
+    """The block that samples from Python, as it stands there."""
+    block = next(block for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if "Mixture" in block)
+    project = Project.make(tmp_path / "project", model_cache, None)
+    done = subprocess.run([sys.executable, "-c", block], cwd=project.folder, env=project.env, capture_output=True,
+                          text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 4
+
+
+@pytest.mark.parametrize("script", ["api.py", "basic.py", "two_prompts.py"])
 def test_examples_run(tmp_path: Path, model_cache: Path, script: str) -> None:
     project = Project.make(tmp_path / "project", model_cache, None)
     done = subprocess.run([sys.executable, str(REPOSITORY / "examples" / script)], cwd=project.folder, env=project.env,

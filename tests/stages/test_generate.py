@@ -24,7 +24,8 @@ from tests.stages.scripted import EngineDiedError, Project, ScriptedEngine, trac
 
 def told(finished: Finished) -> tuple[Any, ...]:
     trace = finished.trace
-    return finished.sample, None if trace is None else tuple(getattr(trace, f.name).tolist() for f in fields(Trace))
+    return finished.sample, None if trace is None else tuple(np.asarray(getattr(trace, f.name)).tolist()
+                                                         for f in fields(Trace))
 
 
 def rows(project: Project, plan: Plan) -> list[tuple[Any, ...]]:
