@@ -72,10 +72,11 @@ def test_prompts_of_any_length_in_any_batch_with_refill(forty: Duo, gamma, slots
 
 @pytest.mark.parametrize("options", [
     {"temperature": 0.7}, {"sharpen": 1.7}, {"support": SupportSettings(top_k=5, apply_to="student")},
-    {"support": SupportSettings(top_p=0.8), "temperature": 1.4}, {"support": SupportSettings(min_p=0.2,
-                                                                                            apply_to="teacher")},
+    {"support": SupportSettings(top_p=0.8), "temperature": 1.4},
+    {"support": SupportSettings(min_p=0.2, apply_to="teacher")},
     {"teacher_first_token": True}, {"teacher_special_tokens": True}, {"method": "entropy"},
     {"method": "fixed", "fixed": 0.0}, {"method": "fixed", "fixed": 1.0},
+    {"method": "fixed", "fixed": 0.0, "temperature": 0.5, "support": SupportSettings(top_k=5)},
     {"policy": PolicySettings(name="by_position", options={"tokens": 6})},
 ])
 def test_whatever_is_mixed(forty: Duo, options):
@@ -118,7 +119,7 @@ def test_the_context_bounds_the_draft(eight: Duo):
 def test_a_draft_that_cannot_be_read_fails_the_sample_only_where_it_stands(forty: Duo, side, deterministic):
     """A refused draft leaves no trace, and a failure names the token that lockstep names."""
     pair = next(p for p in prompts(20, 40, seed=1) if POISON not in (*p.student_ids, *p.teacher_ids))
-    work = jobs([pair], 150)
+    work = jobs([pair], 60)
     duo = with_side(forty, side, poisoned)
     expected = by_id(duo.engine(slots=4).generate(work))
     found = by_id(duo.engine(slots=4, speculation=4, deterministic=deterministic).generate(work))
