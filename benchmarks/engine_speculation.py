@@ -56,8 +56,9 @@ def _against(stand: Stand) -> list[Figure]:
     speed = statistics.median(turn["speculation"] for turn in turns)
     over = {name: statistics.median(turn["speculation"] / turn[name] for turn in turns) for name in runs}
     name, goals = f"engine-speculation-B{stand.count}", _GOALS[stand.count]
+    dearness = _forward(stand, "teacher", 1) / _forward(stand, "student", 1)
     return [
-        Figure(f"{name}-cost", _forward(stand, "teacher", 1) / _forward(stand, "student", 1), "× the student's forward"),
+        Figure(f"{name}-cost", dearness, "× the student's forward"),
         Figure(f"{name}-gamma", gamma, "tokens drafted, as auto chose"),
         Figure(f"{name}-acceptance", acceptance, "of the drafts stood"),
         Figure(f"{name}-tokens", told.tokens_per_teacher_forward or 0.0, "tokens per forward of the teacher"),
