@@ -11,6 +11,7 @@ another chance.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from dataclasses import dataclass
 from statistics import median
@@ -97,6 +98,7 @@ class GammaController:
         self._round = 0
         self._rows = 1
         self._trying: int | None = None
+        self._worst = 0.0
 
     @property
     def acceptance(self) -> float | None:
@@ -110,12 +112,14 @@ class GammaController:
             self._accepted, self._refused = self._accepted / 2, self._refused / 2
 
     def observe(self, cost: RoundCost) -> None:
-        """The first round of a draft length measures nothing: it pays for kernels that are made on first use."""
+        """The first round of a draft length pays for kernels that are made on first use. It measures nothing, and what
+        they took is not held against later trials."""
         self._round += 1
         self._elapsed += cost.total
         self._rows = cost.rows
         if cost.gamma == self._trying:
-            self._lost += max(0.0, cost.total - self._worth(cost.gamma))
+            lost = max(0.0, cost.total - self._worth(cost.gamma))
+            self._lost += lost if cost.gamma in self._measured else min(lost, self._worst)
         if cost.gamma not in self._measured:
             self._measured[cost.gamma] = self._round - _EXPIRY - 1
             return
@@ -137,9 +141,10 @@ class GammaController:
         return self.in_use if self._trying is None else self._trying
 
     def rate(self, gamma: int, *, steep: bool = False) -> float:
-        """Predicted tokens per second of a row."""
+        """Predicted tokens per second of a row; infinite where the clock saw no time pass."""
         acceptance = self.acceptance or 0.0
-        return tokens_per_round(gamma, acceptance) / self._cost(gamma, acceptance, steep)
+        seconds = self._cost(gamma, acceptance, steep)
+        return tokens_per_round(gamma, acceptance) / seconds if seconds > 0 else math.inf
 
     def _settle(self) -> None:
         known = [gamma for gamma in range(2, LONGEST + 1) if self._known(gamma)]
@@ -152,13 +157,13 @@ class GammaController:
         """The most promising length among those whose worst case can be afforded."""
         allowed = _TRIALS * self._elapsed + _FIRST_TRIAL / self.rate(0) - self._lost
         bar = self.rate(self.in_use) * (_LEAVE_LOCKSTEP if self.in_use == 0 else _CHANGE)
-        hopeful = [
-            gamma for gamma in range(2, LONGEST + 1)
-            if not self._known(gamma) and self.rate(gamma) > bar
-            and tokens_per_round(gamma, self.acceptance or 0.0) / self.rate(gamma, steep=True) - self._worth(gamma)
-            <= allowed
-        ]
-        return max(hopeful, key=self.rate, default=None)
+        worst = {
+            gamma: tokens_per_round(gamma, self.acceptance or 0.0) / self.rate(gamma, steep=True) - self._worth(gamma)
+            for gamma in range(2, LONGEST + 1) if not self._known(gamma) and self.rate(gamma) > bar
+        }
+        chosen = max((gamma for gamma, loss in worst.items() if loss <= allowed), key=self.rate, default=None)
+        self._worst = max(0.0, worst[chosen]) if chosen is not None else 0.0
+        return chosen
 
     def _worth(self, gamma: int) -> float:
         """The seconds in which the length in use makes the tokens of one such round."""

@@ -72,10 +72,11 @@ def test_prompts_of_any_length_in_any_batch_with_refill(forty: Duo, gamma, slots
 
 @pytest.mark.parametrize("options", [
     {"temperature": 0.7}, {"sharpen": 1.7}, {"support": SupportSettings(top_k=5, apply_to="student")},
-    {"support": SupportSettings(top_p=0.8), "temperature": 1.4}, {"support": SupportSettings(min_p=0.2,
-                                                                                            apply_to="teacher")},
+    {"support": SupportSettings(top_p=0.8), "temperature": 1.4},
+    {"support": SupportSettings(min_p=0.2, apply_to="teacher")},
     {"teacher_first_token": True}, {"teacher_special_tokens": True}, {"method": "entropy"},
     {"method": "fixed", "fixed": 0.0}, {"method": "fixed", "fixed": 1.0},
+    {"method": "fixed", "fixed": 0.0, "temperature": 0.5, "support": SupportSettings(top_k=5)},
     {"policy": PolicySettings(name="by_position", options={"tokens": 6})},
 ])
 def test_whatever_is_mixed(forty: Duo, options):
@@ -104,6 +105,25 @@ def test_with_fixed_shapes_the_same_bits_alone_in_a_crowd_and_resumed(forty: Duo
         assert_same(together[job.sample_id], alone)
 
 
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_student_that_is_never_corrected_draws_a_whole_draft_a_round(forty: Duo, deterministic):
+    engine = forty.engine(1, method="fixed", fixed=0.0, speculation=3, deterministic=deterministic)
+    found = by_id(engine.generate(jobs(prompts(4, 40), draws=2)))
+    assert sum(engine.statistics.rounds.values()) == sum(-(-len(one.sample.token_ids) // 3) for one in found.values())
+
+
+def test_fixed_shapes_are_fixed(forty: Duo, monkeypatch):
+    """Also where all rows are ready, and where no row has room for a whole draft."""
+    engine = forty.engine(3, max_tokens=8, speculation=3)
+    blocks, mixed = set(), set()
+    teacher, step = engine._models.teacher, engine._mixer.step
+    monkeypatch.setattr(engine._models, "teacher", lambda ids, *more: blocks.add(ids.shape) or teacher(ids, *more))
+    monkeypatch.setattr(engine._mixer, "step", lambda theta, *more: mixed.add(len(theta)) or step(theta, *more))
+    list(engine.generate(jobs(prompts(5, 40), draws=2)))
+    assert blocks == {(3, 4)}
+    assert mixed == {3, 9}
+
+
 def test_the_context_bounds_the_draft(eight: Duo):
     """Nothing is written beyond the last column, also where only one side is that long."""
     for sides in (([USER, *[6] * 9, END, ASSISTANT], [USER, 5, END, ASSISTANT]),
@@ -118,7 +138,7 @@ def test_the_context_bounds_the_draft(eight: Duo):
 def test_a_draft_that_cannot_be_read_fails_the_sample_only_where_it_stands(forty: Duo, side, deterministic):
     """A refused draft leaves no trace, and a failure names the token that lockstep names."""
     pair = next(p for p in prompts(20, 40, seed=1) if POISON not in (*p.student_ids, *p.teacher_ids))
-    work = jobs([pair], 150)
+    work = jobs([pair], 60)
     duo = with_side(forty, side, poisoned)
     expected = by_id(duo.engine(slots=4).generate(work))
     found = by_id(duo.engine(slots=4, speculation=4, deterministic=deterministic).generate(work))

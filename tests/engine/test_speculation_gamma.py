@@ -149,6 +149,7 @@ def test_the_first_round_of_a_length_measures_nothing():
         seen.add(gamma)
         controller.observe(RoundCost(gamma, 1, cost.student * first, cost.teacher * first, cost.width, cost.rest))
     assert controller.rate(0) == pytest.approx(1 / 4.1)
+    assert controller.in_use >= 6, "what the kernels took does not forbid to go on"
 
 
 def test_without_acceptance_it_stays_in_lockstep():
@@ -156,6 +157,14 @@ def test_without_acceptance_it_stays_in_lockstep():
     for _ in range(50):
         assert controller.choose() == 0
         controller.observe(RoundCost(0, 1, 1.0, 3.0, 1, 0.1))
+
+
+def test_a_clock_that_stands_still_is_survived():
+    controller = GammaController()
+    controller.judged(90, 10)
+    for _ in range(50):
+        controller.observe(RoundCost(controller.choose(), 1, 0.0, 0.0, 1, 0.0))
+    assert controller.in_use == 0
 
 
 @pytest.mark.parametrize("script", [[0], [3], [0, 2, 5], [4, 0, 0, 7, 1]])

@@ -77,7 +77,7 @@ DECISIVE: list[dict[str, Any]] = [
 ]
 INDIFFERENT: list[dict[str, Any]] = [
     {"engine__batch_size": 3}, {"engine__dtype": "bfloat16"}, {"round__shard_size": 2}, {"engine__threads": 1},
-    {"engine__deterministic": False}, {"round__checkpoint_every": 9}, {"gate__min_rows": 3},
+    {"engine__speculation": 4}, {"engine__deterministic": False}, {"round__checkpoint_every": 9}, {"gate__min_rows": 3},
     {"output__report_samples": 1}, {"sampling__max_tokens": 5}, {"sampling__draws": 3}, {"filters": []},
     {"engine__device": "auto"},
 ]
@@ -99,7 +99,8 @@ def test_how_they_are_made_does_not(project: Project, change: dict[str, Any]) ->
 
 def test_batch_and_dtype_leave_the_version_and_gate_and_filters_do_not(project: Project) -> None:
     plan = project.plan()
-    for change in ({"engine__batch_size": 3}, {"engine__dtype": "bfloat16"}, {"round__checkpoint_every": 9}):
+    for change in ({"engine__batch_size": 3}, {"engine__dtype": "bfloat16"}, {"engine__speculation": 4},
+                   {"round__checkpoint_every": 9}):
         assert project.with_settings(**change).plan() == plan
     for change in ({"gate__min_rows": 3}, {"filters": []}, {"output__traces": False}):
         other = project.with_settings(**change).plan()
