@@ -43,6 +43,15 @@ def test_a_checkpoint_comes_back_as_it_was_saved(checkpoint):
         assert torch.equal(model.network.state_dict()[name], tensor)
 
 
+def test_the_head_reads_the_last_position_without_gaps(checkpoint):
+    """With gaps the logits are the same and the matrix of the head is copied each time."""
+    head = (model := load_model(reference(checkpoint), CPU)).network.get_output_embeddings()
+    seen = []
+    head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].stride()))
+    model.network(input_ids=torch.tensor([[5, 6, 7, 8]]), logits_to_keep=1)
+    assert seen == [(32, 32, 1)]
+
+
 def test_missing_weights_are_refused(checkpoint):
     (checkpoint / "model.safetensors").unlink()
     with pytest.raises(ModelError) as error:
