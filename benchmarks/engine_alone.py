@@ -20,7 +20,7 @@ from qstar_core.engine.protocol import Job
 from qstar_core.models import resolve
 
 _BATCH, _DRAWS = 32, 2
-_SHORT, _LONG = 8, 64
+_SHORT, _LONG = 8, 48
 _TURNS = 3
 _GOAL = 1.8
 
@@ -44,8 +44,9 @@ def main() -> None:
         speeds = {name: _BATCH * tokens / statistics.median(taken[name]) for name in runners}
         figures += [Figure(f"engine-alone{told}-{name}", speed, "tokens/CPU s") for name, speed in speeds.items()]
     record("engine-alone", figures, "make bench NAME=engine-alone",
-           f"SmolLM2-135M, bfloat16, one thread, batch {_BATCH}: {_BATCH // _DRAWS} prompts drawn {_DRAWS} times, {_LONG} "
-           f"tokens each, reading included; steady: what tokens {_SHORT + 1} to {_LONG} take. Median of {_TURNS} turns.")
+           f"SmolLM2-135M, bfloat16, one thread, batch {_BATCH}: {_BATCH // _DRAWS} prompts drawn {_DRAWS} times, "
+           f"{_LONG} tokens each, reading included; steady: what tokens {_SHORT + 1} to {_LONG} take. Median of "
+           f"{_TURNS} turns.")
 
 
 def _engine(bench: Bench) -> Callable[[int], None]:
