@@ -30,7 +30,7 @@ def folded_attention(module: torch.nn.Module, query: Tensor, key: Tensor, value:
     if sliding_window is not None and sliding_window < seen:
         attention_mask = attention_mask & _recent(attention_mask, sliding_window)
     folded = query.reshape(rows, groups, share * length, width)
-    mask = attention_mask.repeat(1, 1, share, 1)
+    mask = attention_mask.expand(-1, -1, share, -1) if length == 1 else attention_mask.repeat(1, 1, share, 1)
     if softcap is None and s_aux is None:
         out = torch.nn.functional.scaled_dot_product_attention(folded, key, value, attn_mask=mask, scale=scaling)
     else:

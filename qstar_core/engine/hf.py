@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
@@ -85,6 +86,7 @@ def load_model(ref: ModelRef, settings: EngineSettings) -> LoadedModel:
         if scheme is None:  # quantised weights are made on their device and do not move
             network.to(device)
         network.eval().requires_grad_(False)
+        network.get_output_embeddings().register_forward_pre_hook(_dense)
     except ImportError as error:
         raise ModelError(f"{path} has {scheme} weights, which cannot be read here: {first_line(error)}",
                          "install the library that it names, or give an unquantised checkpoint") from None
@@ -100,6 +102,12 @@ def load_model(ref: ModelRef, settings: EngineSettings) -> LoadedModel:
 
         network = merged(network, Path(ref.adapter.path))
     return LoadedModel(ref.name, network, device, _eos_ids(path, network))
+
+
+def _dense(head: torch.nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The last position of a longer prompt is a slice with gaps, for which PyTorch would copy the whole matrix of the
+    head: two thirds of a prefill's time."""
+    return tuple(hidden.clone(memory_format=torch.contiguous_format) for hidden in inputs)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -101,7 +101,6 @@ def saved(folder, made):
     ("MambaConfig", "layers of kind linear_attention"),
     ("RwkvConfig", "keeps a running state"),
     ("JambaConfig", "layers of kind linear_attention"),
-    ("Lfm2Config", "layers of kind conv"),
     ("Llama4TextConfig", "layers of kind chunked_attention"),
     ("T5Config", "no decoder of text"),
 ])
@@ -118,12 +117,27 @@ def test_layers_of_a_kind_that_nobody_thought_of_are_refused(tmp_path):
         read_config(saved(tmp_path, recurrent))
 
 
-def test_a_model_that_reads_wrongly_through_slots_is_refused():
-    """Mpt's attention knows nothing of a row's own position; a list of names may miss the next such."""
+class CountsForItself:
+    """A model that takes a token's position from how much is remembered, as if all rows were of one length."""
+
+    def __init__(self, network) -> None:
+        self._network, self.config = network, network.config
+
+    def __call__(self, position_ids=None, **inputs):
+        return self._network(**inputs)
+
+
+def test_a_model_that_knows_no_row_s_own_position_is_refused():
+    with pytest.raises(ModelError, match="other distributions through slots than plainly"):
+        check_reading(loaded("odd", CountsForItself(random_network("llama", FOLDED))))
+
+
+def test_a_model_that_does_not_run_through_slots_is_refused():
+    """Mpt's attention has no place for them; a list of names may miss the next such."""
     torch.manual_seed(0)
     made = transformers.MptConfig(vocab_size=40, d_model=32, n_layers=2, n_heads=4, initializer_range=0.25)
     network = AutoModelForCausalLM.from_config(made, attn_implementation=FOLDED).eval()
-    with pytest.raises(ModelError, match="through slots"):
+    with pytest.raises(ModelError, match="cannot be read through slots"):
         check_reading(loaded("odd", network))
 
 

@@ -3,6 +3,7 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from qstar_core.config import EngineSettings
 from qstar_core.engine import hf
 from qstar_core.engine.hf import load_model, shared_context
+from qstar_core.engine.loading import load_alone
 from qstar_core.engine.tokenizer import ChatTokenizer, check_same_vocabulary, shared_columns
 from qstar_core.errors import EngineError, ModelError
 from qstar_core.records import Message, ModelRef, Role
@@ -41,6 +43,25 @@ def test_a_checkpoint_comes_back_as_it_was_saved(checkpoint):
     assert model.columns == 40
     for name, tensor in network(40, seed=5).state_dict().items():
         assert torch.equal(model.network.state_dict()[name], tensor)
+
+
+def test_the_head_reads_the_last_position_without_gaps(checkpoint):
+    """With gaps the logits are the same and the matrix of the head is copied each time."""
+    head = (model := load_model(reference(checkpoint), CPU)).network.get_output_embeddings()
+    seen = []
+    head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].stride()))
+    model.network(input_ids=torch.tensor([[5, 6, 7, 8]]), logits_to_keep=1)
+    assert seen == [(32, 32, 1)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_every_precision_samples(checkpoint, dtype):
+    model = load_alone(reference(checkpoint), EngineSettings(device="cpu", dtype=dtype))
+    assert model.network.dtype == getattr(torch, dtype)
+    both = Duo(model, model, ChatTokenizer("mine", checkpoint), 40)
+    found = by_id(both.engine().generate(jobs(prompts(3, 40), 2)))
+    assert len(found) == 6
+    assert all(one.sample.error is None and np.isfinite(one.trace.logq).all() for one in found.values())
 
 
 def test_missing_weights_are_refused(checkpoint):
