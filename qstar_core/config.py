@@ -118,6 +118,8 @@ class EngineSettings(Section):
     deterministic: bool = Field(True, description="Fixed shapes: a sample is the same bits whatever runs beside it")
     share_forward: bool = Field(True, description="One forward for both roles where they have the same weights")
     diagnostics: bool = Field(True, description="Record α, KL, ESS and log-probabilities of every token")
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="Compile the mixing step; auto: for large vocabularies, where there is a compiler")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; empty: 1 for tiny models, else all")
 
 

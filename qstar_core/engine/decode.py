@@ -59,7 +59,7 @@ class LockstepEngine:
         options = AlphaOptions(alpha.method, alpha.fixed, alpha.min, alpha.max, alpha.tolerance)
         self._mixer = Mixer(
             options, sampling.temperature, engine.diagnostics, sharpen=sampling.sharpen, support=SupportCut(support),
-            policies=policies_of(alpha, self._eos_ids | tokenizer.control_ids),
+            policies=policies_of(alpha, self._eos_ids | tokenizer.control_ids), passes=engine.compile,
         )
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:

@@ -25,7 +25,7 @@ def increasing_root(pair: Pair, condition: Condition, tolerance: float,
     """α per row in float64, and whether |condition| is within the tolerance there. Rows `without_root` are not solved:
     they are left at ½."""
     alpha_B, residual_B = _iterate(pair, condition, tolerance, _FLOAT32_STEPS, without_root_B)
-    rough_B = (residual_B > tolerance) & ~without_root_B
+    rough_B = ~(residual_B <= tolerance) & ~without_root_B & pair.any_common_B
     if bool(rough_B.any()):
         alpha_B[rough_B], residual_B[rough_B] = _iterate(
             pair.rows(rough_B).double(), condition, tolerance, _FLOAT64_STEPS, without_root_B[rough_B])
@@ -41,7 +41,7 @@ def _iterate(pair: Pair, condition: Condition, tolerance: float, steps: int,
     for step in range(steps + 1):
         value, slope = (part.double() for part in condition(pair, alpha))
         residual = value.abs()
-        open_B = (residual > tolerance) & ~without_root_B
+        open_B = (residual > tolerance) & ~without_root_B  # a residual that is NaN is out of this precision's reach
         if step == steps or not bool(open_B.any()):
             break
         low = torch.where(value < 0, alpha, low)

@@ -10,28 +10,29 @@ Among equally likely tokens the smaller id ranks first. The most likely token is
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from qstar_core.config import SupportSettings
 
+Role = Literal["student", "teacher"]
+
 _NOWHERE = float("-inf")
 
 
 class SupportCut:
-    """Two rows of tempered logits in, the same with −inf outside of the limits out."""
+    """Tempered logits of one of the models in, the same with −inf outside of the limits out."""
 
     def __init__(self, settings: SupportSettings) -> None:
         self._settings = settings
         self.cuts = settings.top_k is not None or settings.top_p < 1.0 or settings.min_p > 0.0
 
-    def __call__(self, theta_B_V: Tensor, t_B_V: Tensor) -> tuple[Tensor, Tensor]:
-        if not self.cuts:
-            return theta_B_V, t_B_V
-        who = self._settings.apply_to
-        return (theta_B_V if who == "teacher" else self._cut(theta_B_V),
-                t_B_V if who == "student" else self._cut(t_B_V))
+    def __call__(self, logits_B_V: Tensor, who: Role) -> Tensor:
+        if not self.cuts or self._settings.apply_to not in ("both", who):
+            return logits_B_V
+        return self._cut(logits_B_V)
 
     def _cut(self, logits_B_V: Tensor) -> Tensor:
         """Rows that are no distribution lose every token, and are found out later."""

@@ -33,7 +33,8 @@ def left(logits: np.ndarray) -> set[int]:
 
 
 def cut(theta, t, limits: SupportSettings) -> tuple[np.ndarray, np.ndarray]:
-    found = SupportCut(limits)(torch.tensor(np.atleast_2d(theta)), torch.tensor(np.atleast_2d(t)))
+    found = [SupportCut(limits)(torch.tensor(np.atleast_2d(logits)), who)
+             for logits, who in ((theta, "student"), (t, "teacher"))]
     return found[0][0].numpy(), found[1][0].numpy()
 
 
