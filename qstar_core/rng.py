@@ -83,15 +83,20 @@ def row_words(key_B: Tensor, position_B: Tensor, stream: Stream) -> tuple[Tensor
     return low_B.int(), (counter_B >> 32).int()
 
 
-def _spread(word_0_B: Tensor, word_1_B: Tensor, token_V: Tensor) -> tuple[Tensor, Tensor]:
-    token_1_V = token_V.to(torch.int32) * _GOLDEN_32
-    inner = _mix_32(token_1_V + word_0_B[:, None])
+def token_words(start: int, stop: int, step: int, device: torch.device) -> Tensor:
+    """What tokens add to the first word of their row. Adding that of the token where a part of a row begins makes it
+    the first word of the part."""
+    return torch.arange(start, stop, step, dtype=torch.int32, device=device) * _GOLDEN_32
+
+
+def _spread(word_0_B: Tensor, word_1_B: Tensor, token_word_V: Tensor) -> tuple[Tensor, Tensor]:
+    inner = _mix_32(word_0_B[:, None] + token_word_V)
     return inner, _mix_32(inner ^ word_1_B[:, None])
 
 
-def coarse(word_0_B: Tensor, word_1_B: Tensor, token_V: Tensor) -> Tensor:
+def coarse(word_0_B: Tensor, word_1_B: Tensor, token_word_V: Tensor) -> Tensor:
     """The first 31 bits of each token's uniform, as an int32: `coarse · 2^-31` ≤ uniform < `(coarse + 1) · 2^-31`."""
-    return _spread(word_0_B, word_1_B, token_V)[1] & _LOW_31
+    return _spread(word_0_B, word_1_B, token_word_V)[1] & _LOW_31
 
 
 def exponentials(key_B: Tensor, position_B: Tensor, stream: Stream, vocab: int) -> Tensor:
@@ -102,7 +107,7 @@ def exponentials(key_B: Tensor, position_B: Tensor, stream: Stream, vocab: int) 
     taken from the side on which they lose no digits.
     """
     word_0_B, word_1_B = row_words(key_B, position_B, stream)
-    inner, first = _spread(word_0_B, word_1_B, torch.arange(vocab, dtype=torch.int32, device=key_B.device))
+    inner, first = _spread(word_0_B, word_1_B, token_words(0, vocab, 1, key_B.device))
     high = (first & _LOW_31).long()
     low = _mix_32(_mix_32(inner ^ _SECOND_WORD) + word_1_B[:, None]).long() & 0xFFFFFFFF
     below = (high.double() * 2.0**32 + (low.double() + 0.5)) * 2.0**-63

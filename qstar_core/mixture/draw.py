@@ -13,34 +13,44 @@ import torch
 from torch import Tensor
 
 from qstar_core.mixture.fused import base_free, fusable
-from qstar_core.mixture.race import bounds, winners
+from qstar_core.mixture.race import Words, bounds, race
 from qstar_core.mixture.target import Target
-from qstar_core.rng import Stream, row_words, uniforms
+from qstar_core.rng import Stream, uniforms
 
 
-class _Student(NamedTuple):
+class Student(NamedTuple):
+    """The side that proposes: rates of a race need no normaliser, only the largest logit taken out."""
+
     logits_B_V: Tensor
+    top_B: Tensor
     fused: bool
 
     @property
     def rows_count(self) -> int:
         return self.logits_B_V.shape[0]
 
+    @property
+    def width(self) -> int:
+        return self.logits_B_V.shape[1]
+
+    def rows(self, index_B: Tensor) -> Student:
+        return Student(self.logits_B_V[index_B], self.top_B[index_B], self.fused)
+
+    def split(self, parts: int) -> Student:
+        logits = self.logits_B_V.reshape(self.rows_count * parts, -1)
+        return Student(logits, self.top_B.repeat_interleave(parts), self.fused)
+
 
 def propose(logits_B_V: Tensor, key_B: Tensor, position_B: Tensor, fused: bool = False) -> Tensor:
     """The student's own draw from its logits, as they are tempered and cut where q* is."""
-    words = row_words(key_B, position_B, Stream.PROPOSAL)
-
-    def weights(rows_B: Tensor) -> Tensor:
-        return _weights(logits_B_V[rows_B].double())
-
-    return winners(*_proposal(_Student(base_free(logits_B_V), fused), *words), weights, key_B, position_B, Stream.PROPOSAL)
+    return _proposed(Student(base_free(logits_B_V), logits_B_V.amax(-1), fused), key_B, position_B)
 
 
 def coupled_draw(target: Target, key_B: Tensor, position_B: Tensor, proposed_B: Tensor | None = None) -> Tensor:
     """A token per row, distributed as the target. `proposed`: what `propose` makes of these rows, where it is known."""
     if proposed_B is None:
-        proposed_B = propose(target.pair.theta_B_V, key_B, position_B, target.fused)
+        pair = target.pair
+        proposed_B = _proposed(Student(pair.theta_B_V, pair.top_theta_B, pair.fused), key_B, position_B)
     token_B = proposed_B.clone()
     seen = target.columns(token_B)
     threshold_B = (seen.log_B_V - seen.pair.logp_theta_B_V)[:, 0].double()
@@ -51,31 +61,28 @@ def coupled_draw(target: Target, key_B: Tensor, position_B: Tensor, proposed_B: 
     return token_B
 
 
+def _proposed(student: Student, key_B: Tensor, position_B: Tensor) -> Tensor:
+    return race(student, _weights, _proposal_bounds, key_B, position_B, Stream.PROPOSAL)[0]
+
+
 def _from_residual(target: Target, key_B: Tensor, position_B: Tensor, proposed_B: Tensor) -> Tensor:
     """Where rounding leaves no residual, q equals π_θ to the last bit and the proposal stands."""
-    first_B, possible_B, any_left_B = _residual_race(target, *row_words(key_B, position_B, Stream.RESIDUAL))
-
-    def weights(rows_B: Tensor) -> Tensor:
-        return _residual(target.rows(rows_B)).double()
-
-    token_B = winners(first_B, possible_B, weights, key_B, position_B, Stream.RESIDUAL)
+    token_B, any_left_B = race(target, _residual, _residual_bounds, key_B, position_B, Stream.RESIDUAL)
     return torch.where(any_left_B, token_B, proposed_B)
 
 
 @fusable
-def _proposal(student: _Student, word_0_B: Tensor, word_1_B: Tensor) -> tuple[Tensor, Tensor]:
-    return bounds(_weights(student.logits_B_V), word_0_B, word_1_B)
+def _proposal_bounds(student: Student, words: Words) -> tuple[Tensor, Tensor]:
+    return bounds(_weights(student), words)
 
 
 @fusable
-def _residual_race(target: Target, word_0_B: Tensor, word_1_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    residual = _residual(target)
-    return *bounds(residual, word_0_B, word_1_B), (residual > 0).any(-1)
+def _residual_bounds(target: Target, words: Words) -> tuple[Tensor, Tensor]:
+    return bounds(_residual(target), words)
 
 
-def _weights(logits_B_V: Tensor) -> Tensor:
-    """Rates of a race need no normaliser."""
-    return (logits_B_V - logits_B_V.amax(-1, keepdim=True)).exp()
+def _weights(student: Student) -> Tensor:
+    return (student.logits_B_V - student.top_B[:, None]).exp()
 
 
 def _residual(target: Target) -> Tensor:

@@ -44,7 +44,7 @@ def fusable(function: Callable[..., Result]) -> Callable[..., Result]:
         if pair.rows_count > 1:
             return compiled(pair, *more)
         # a single row would be compiled apart, and add up in another order
-        twice = pytree.tree_map_only(Tensor, lambda x: torch.cat([x, x]), (pair, *more))
+        twice = pytree.tree_map_only(Tensor, lambda x: torch.cat([x, x]) if x.shape[0] == 1 else x, (pair, *more))
         result: Result = pytree.tree_map_only(Tensor, lambda x: x[:1], compiled(*twice))
         return result
 

@@ -19,8 +19,6 @@ from torch import Tensor
 from qstar_core.mixture.fused import base_free, fusable
 
 _NOWHERE = float("-inf")
-_DEEPEST = -60.0
-_HIGHEST = 80.0
 
 
 class Pair(NamedTuple):
@@ -70,6 +68,10 @@ class Pair(NamedTuple):
         common = (theta > _NOWHERE) & (t > _NOWHERE)
         return torch.where(common, theta, _NOWHERE), torch.where(common, t - theta, 0.0)
 
+    @property
+    def width(self) -> int:
+        return self.theta_B_V.shape[1]
+
     def rows(self, index_B: Tensor) -> Pair:
         return Pair(*(part[index_B] for part in self[:-1]), self.fused)
 
@@ -77,6 +79,11 @@ class Pair(NamedTuple):
         """The same distributions, seen at one token per row."""
         at = token_B[:, None]
         return self._replace(theta_B_V=self.theta_B_V.gather(1, at), t_B_V=self.t_B_V.gather(1, at))
+
+    def split(self, parts: int) -> Pair:
+        """Every row as `parts` rows of consecutive tokens."""
+        wide = (logits.reshape(self.rows_count * parts, -1) for logits in self[:2])
+        return Pair(*wide, *(part.repeat_interleave(parts) for part in self[2:-1]), self.fused)
 
     def double(self) -> Pair:
         """The same pair in float64, normalised again there."""
@@ -133,9 +140,10 @@ def _normalisers(logits: _Logits) -> tuple[Tensor, ...]:
 def _normaliser(logits_0_B_V: Tensor) -> tuple[Tensor, Tensor]:
     """log Σ exp, and the Shannon entropy in nats, of logits whose maximum is 0; tokens of probability 0 add nothing."""
     weight = logits_0_B_V.exp()
-    sum_B = weight.sum(-1)
-    energy_B = (weight * logits_0_B_V.clamp_min(torch.finfo(logits_0_B_V.dtype).min)).sum(-1)
-    return sum_B.log(), sum_B.log() - energy_B / sum_B
+    sum_B = weight.sum(-1, dtype=torch.float64)
+    energy = weight * logits_0_B_V.clamp_min(torch.finfo(logits_0_B_V.dtype).min)
+    entropy_B = sum_B.log() - energy.sum(-1, dtype=torch.float64) / sum_B
+    return sum_B.log().to(weight.dtype), entropy_B.to(weight.dtype)
 
 
 def moments(pair: Pair, alpha_B: Tensor) -> Moments:
@@ -200,5 +208,5 @@ def _summed(exponent_B_V: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     weight = exponent_B_V.exp()
     sum_B = weight.sum(-1)
     log_sum_B = sum_B.log()
-    reached_B = (log_sum_B > _DEEPEST) & (log_sum_B < _HIGHEST)
+    reached_B = (log_sum_B > -60.0) & (log_sum_B < 80.0)
     return torch.where(reached_B, log_sum_B, torch.nan), weight, sum_B

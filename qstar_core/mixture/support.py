@@ -20,6 +20,7 @@ from qstar_core.config import SupportSettings
 Role = Literal["student", "teacher"]
 
 _NOWHERE = float("-inf")
+_FIRST_RANKS = 512
 
 
 class SupportCut:
@@ -47,12 +48,26 @@ class SupportCut:
 
 
 def _most_likely(logp_B_V: Tensor, top_k: int | None, top_p: float) -> Tensor:
-    """The ranks that both limits keep, as a mask over tokens."""
-    ranked, token = logp_B_V.sort(dim=-1, descending=True, stable=True)
-    keep = ranked > _NOWHERE
-    if top_k is not None:
-        keep[:, top_k:] = False
-    if top_p < 1.0:
+    """The ranks that both limits keep, as a mask over tokens. Only as many are ranked as it takes to reach the mass."""
+    most = logp_B_V.shape[-1] if top_k is None else min(top_k, logp_B_V.shape[-1])
+    ranks = most if top_p == 1.0 else min(_FIRST_RANKS, most)
+    while True:
+        ranked = logp_B_V.topk(ranks, dim=-1).values
         reached = ranked.double().exp().cumsum(-1)
+        if ranks == most or bool((reached[:, -1] >= top_p).all()):
+            break
+        ranks = min(8 * ranks, most)
+    keep = ranked > _NOWHERE
+    if top_p < 1.0:
         keep[:, 1:] &= reached[:, :-1] < top_p
-    return torch.zeros_like(keep).scatter(-1, token, keep)
+    return _down_to(logp_B_V, ranked, keep)
+
+
+def _down_to(logp_B_V: Tensor, ranked: Tensor, keep: Tensor) -> Tensor:
+    """The tokens whose ranks are kept: all above the last one, and of those that equal it the smallest ids."""
+    last_B = ranked.gather(1, (keep.sum(-1, keepdim=True) - 1).clamp_min(0)).masked_fill(~keep[:, :1], float("inf"))
+    room_B = (keep & (ranked == last_B)).sum(-1, keepdim=True)
+    equal = logp_B_V == last_B
+    if bool((equal.sum(-1, keepdim=True) > room_B).any()):
+        equal &= equal.cumsum(-1) <= room_B
+    return (logp_B_V > last_B) | equal

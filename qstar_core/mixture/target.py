@@ -33,8 +33,15 @@ class Target(NamedTuple):
     def rows_count(self) -> int:
         return self.pair.rows_count
 
+    @property
+    def width(self) -> int:
+        return self.pair.width
+
     def rows(self, index_B: Tensor) -> Target:
         return Target(self.pair.rows(index_B), *(part[index_B] for part in self[1:]))
+
+    def split(self, parts: int) -> Target:
+        return Target(self.pair.split(parts), *(part.repeat_interleave(parts) for part in self[1:]))
 
     def columns(self, token_B: Tensor) -> Target:
         return self._replace(pair=self.pair.columns(token_B))
