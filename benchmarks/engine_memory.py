@@ -26,18 +26,14 @@ def main() -> None:
     for slots in (8, 32):
         batch = Slots(bench.model, bench.pairs, slots, vocab, False)
         unit = 4 * slots * vocab
-        for part, work in (("mix", lambda batch=batch, mixer=_mixer(): batch.mix(mixer)), ("forward", batch.forward)):
-            work()
-            figures.append(Figure(f"engine-memory-{part}-B{slots}", _peak(batch, [work]) / unit, "× [B, V] float32"))
-        mixer = _mixer()
+        mixer = Mixer(AlphaOptions(), passes="auto")
         step = [lambda batch=batch, mixer=mixer: batch.mix(mixer), batch.forward]
-        figures.append(Figure(f"engine-memory-B{slots}", _peak(batch, step) / unit, "× [B, V] float32", 3))
+        for work in step:
+            work()
+        figures += [Figure(f"engine-memory-mix-B{slots}", _peak(batch, step[:1]) / unit, "× [B, V] float32"),
+                    Figure(f"engine-memory-B{slots}", _peak(batch, step) / unit, "× [B, V] float32", 3)]
     record("engine-memory", figures, "make bench NAME=engine-memory",
            f"SmolLM2-135M as its own teacher, two forwards, bfloat16; the peak of {_STEPS} steps. CUDA: not run here.")
-
-
-def _mixer() -> Mixer:
-    return Mixer(AlphaOptions(), passes="auto")
 
 
 def _peak(batch: Slots, works: list) -> int:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from qstar_core.mixture.fused import base_free, fusable
+from qstar_core.mixture.fused import base_free, fusable, spread
 from qstar_core.mixture.race import Words, bounds, race
 from qstar_core.mixture.target import Target
 from qstar_core.rng import Stream, uniforms
@@ -38,7 +38,7 @@ class Student(NamedTuple):
 
     def split(self, parts: int) -> Student:
         logits = self.logits_B_V.reshape(self.rows_count * parts, -1)
-        return Student(logits, self.top_B.repeat_interleave(parts), self.fused)
+        return Student(logits, spread(self.top_B, parts), self.fused)
 
 
 def propose(logits_B_V: Tensor, key_B: Tensor, position_B: Tensor, fused: bool = False) -> Tensor:

@@ -56,6 +56,11 @@ def base_free(view: Tensor) -> Tensor:
     return view.data
 
 
+def spread(part_B: Tensor, parts: int) -> Tensor:
+    """One value for every part of a row."""
+    return base_free(part_B.repeat_interleave(parts))
+
+
 def is_fused(wanted: Passes, device: torch.device, vocab: int) -> bool:
     """Whether to compile, said once in the log where the setting leaves it open."""
     if wanted == "off" or (wanted == "auto" and vocab < _WIDE):

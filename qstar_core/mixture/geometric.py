@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from qstar_core.mixture.fused import base_free, fusable
+from qstar_core.mixture.fused import base_free, fusable, spread
 
 _NOWHERE = float("-inf")
 
@@ -73,7 +73,7 @@ class Pair(NamedTuple):
         return self.theta_B_V.shape[1]
 
     def rows(self, index_B: Tensor) -> Pair:
-        return Pair(*(part[index_B] for part in self[:-1]), self.fused)
+        return Pair._make([*(part[index_B] for part in self[:-1]), self.fused])
 
     def columns(self, token_B: Tensor) -> Pair:
         """The same distributions, seen at one token per row."""
@@ -83,7 +83,7 @@ class Pair(NamedTuple):
     def split(self, parts: int) -> Pair:
         """Every row as `parts` rows of consecutive tokens."""
         wide = (logits.reshape(self.rows_count * parts, -1) for logits in self[:2])
-        return Pair(*wide, *(part.repeat_interleave(parts) for part in self[2:-1]), self.fused)
+        return Pair._make([*wide, *(spread(part, parts) for part in self[2:-1]), self.fused])
 
     def double(self) -> Pair:
         """The same pair in float64, normalised again there."""
@@ -121,7 +121,7 @@ class _Logits(NamedTuple):
 def pair_of(logits_theta_B_V: Tensor, logits_t_B_V: Tensor, fused: bool = False) -> Pair:
     """Two rows of logits (float32 or wider). Rows with NaN, +inf or nothing but −inf are no distribution."""
     theta, t = base_free(logits_theta_B_V), base_free(logits_t_B_V)
-    return Pair(theta, t, *_normalisers(_Logits(theta, t, fused)), fused)
+    return Pair._make([theta, t, *_normalisers(_Logits(theta, t, fused)), fused])
 
 
 @fusable

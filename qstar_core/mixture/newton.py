@@ -19,7 +19,7 @@ Condition = Callable[[Pair, Tensor], tuple[Tensor, Tensor]]
 _FLOAT32_STEPS = 30
 _FLOAT64_STEPS = 80
 _POLISH = 0.1
-"""Solved rows whose residual is more than this share of the tolerance take the last Newton step too: it costs no pass."""
+"""Solved rows with more than this share of the tolerance left take the last Newton step too: it costs no pass."""
 
 
 def increasing_root(pair: Pair, condition: Condition, tolerance: float,

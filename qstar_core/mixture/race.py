@@ -14,6 +14,7 @@ from typing import Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
+from qstar_core.mixture.fused import base_free, spread
 from qstar_core.rng import Stream, coarse, exponentials, row_words, token_words
 
 _MARGIN = 1.0 + 2.0**-11
@@ -63,7 +64,7 @@ def race(field: Runners, weights: Callable[[Runners], Tensor],
     field_parts = field.split(parts)
     word_0_B, word_1_B = row_words(key_B, position_B, stream)
     start_P = token_words(0, field.width, width, key_B.device)
-    words = (word_0_B[:, None] + start_P).flatten(), word_1_B.repeat_interleave(parts)
+    words = base_free((word_0_B[:, None] + start_P).flatten()), spread(word_1_B, parts)
     token_word_V = token_words(0, width, 1, key_B.device)
     earliest_B_P, latest_B_P = (bound.view(count, parts) for bound in bounds_of(field_parts, (*words, token_word_V)))
     limit_B = latest_B_P.amin(-1, keepdim=True) * _MARGIN

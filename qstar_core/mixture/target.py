@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from qstar_core.mixture.alpha import AlphaSolution
-from qstar_core.mixture.fused import fusable
+from qstar_core.mixture.fused import fusable, spread
 from qstar_core.mixture.geometric import Pair
 
 
@@ -41,7 +41,7 @@ class Target(NamedTuple):
         return Target(self.pair.rows(index_B), *(part[index_B] for part in self[1:]))
 
     def split(self, parts: int) -> Target:
-        return Target(self.pair.split(parts), *(part.repeat_interleave(parts) for part in self[1:]))
+        return Target(self.pair.split(parts), *(spread(part, parts) for part in self[1:]))
 
     def columns(self, token_B: Tensor) -> Target:
         return self._replace(pair=self.pair.columns(token_B))
