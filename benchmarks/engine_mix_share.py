@@ -22,7 +22,7 @@ from qstar_core.mixture.mixer import Mixer
 from qstar_core.records import PromptPair
 
 _CONTEXT = 128
-_STEPS = 10
+_STEPS = 20
 _WARM = 3
 _QWEN_VOCAB = 151_936
 _QWEN = {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14,

@@ -37,7 +37,7 @@ class Student(NamedTuple):
         return Student(self.logits_B_V[index_B], self.top_B[index_B], self.fused)
 
     def split(self, parts: int) -> Student:
-        logits = self.logits_B_V.reshape(self.rows_count * parts, -1)
+        logits = base_free(self.logits_B_V.reshape(self.rows_count * parts, -1))
         return Student(logits, spread(self.top_B, parts), self.fused)
 
 

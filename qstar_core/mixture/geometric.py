@@ -82,7 +82,7 @@ class Pair(NamedTuple):
 
     def split(self, parts: int) -> Pair:
         """Every row as `parts` rows of consecutive tokens."""
-        wide = (logits.reshape(self.rows_count * parts, -1) for logits in self[:2])
+        wide = (base_free(logits.reshape(self.rows_count * parts, -1)) for logits in self[:2])
         return Pair._make([*wide, *(spread(part, parts) for part in self[2:-1]), self.fused])
 
     def double(self) -> Pair:
