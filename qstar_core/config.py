@@ -132,6 +132,8 @@ class EngineSettings(Section):
     diagnostics: bool = Field(True, description="Record α, KL, ESS and log-probabilities of every token")
     top_logprobs: int = Field(0, ge=0, le=1000, description="Keep this many likeliest tokens of q and their log q, for "
                                                             "every token, in the traces")
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="Compile the mixing step; auto: for large vocabularies, where there is a compiler")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; empty: 1 for tiny models, else all")
 
     @field_validator("speculation", mode="before")

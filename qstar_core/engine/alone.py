@@ -11,8 +11,9 @@ from torch import Tensor
 
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.runner import ModelRunner
-from qstar_core.mixture.draw import coupled_draw, propose
-from qstar_core.mixture.mixer import Step
+from qstar_core.mixture.alpha import AlphaOptions
+from qstar_core.mixture.fused import Passes
+from qstar_core.mixture.mixer import Mixer, Step
 from qstar_core.mixture.support import SupportCut
 from qstar_core.records import PromptPair
 
@@ -39,22 +40,16 @@ class AloneRunner:
 class AloneMixer:
     """A `Mixer` of nothing: one token per row from the model, and no diagnostics."""
 
-    def __init__(self, temperature: float, sharpen: float, support: SupportCut) -> None:
-        self._temperature = temperature
-        self._sharpen = sharpen
-        self._support = support if support.cuts else None
+    def __init__(self, temperature: float, sharpen: float, support: SupportCut, passes: Passes) -> None:
+        self._mixer = Mixer(AlphaOptions("fixed", 0.0), temperature, False, sharpen=sharpen, support=support,
+                            passes=passes)
+        self._sharpened = sharpen != 1.0
 
     def step(self, logits_theta_B_V: Tensor, logits_t_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Step:
-        logits_B_V = logits_theta_B_V.float()
-        if self._temperature != 1.0:
-            logits_B_V = logits_B_V / self._temperature
-        if self._support is not None:
-            logits_B_V, _ = self._support(logits_B_V, logits_B_V)
-        logp_B_V = torch.log_softmax(logits_B_V, dim=-1)
-        if self._sharpen == 1.0:
-            token_B = propose(logp_B_V, key_B, position_B)
-        else:
-            token_B = coupled_draw(logp_B_V, torch.log_softmax(self._sharpen * logp_B_V, dim=-1), key_B, position_B)
-        failed_B = logp_B_V.isnan().any(-1)
+        """The student's own draw is the token already, unless what is drawn from is sharper than the student."""
+        if self._sharpened:
+            return self._mixer.step(logits_theta_B_V, logits_theta_B_V, key_B, position_B)
+        token_B = self._mixer.propose(logits_theta_B_V, key_B, position_B)
+        failed_B = ~logits_theta_B_V.float().logsumexp(-1).isfinite()
         never_B = torch.zeros_like(failed_B)
         return Step(token_B, failed_B, never_B, never_B, None)

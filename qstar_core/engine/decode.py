@@ -73,7 +73,7 @@ class LockstepEngine:
         self._strategy: Strategy
         if teacher is None:
             self._models = AloneRunner(student, self._count, context, vocab, engine.deterministic)
-            alone = AloneMixer(sampling.temperature, sampling.sharpen, SupportCut(support))
+            alone = AloneMixer(sampling.temperature, sampling.sharpen, SupportCut(support), engine.compile)
             self._strategy = Lockstep(self._models, alone)
             return
         self._models = pair_runner(student, teacher, self._count, context, vocab, engine.deterministic,
@@ -82,7 +82,7 @@ class LockstepEngine:
         mixer = Mixer(
             options, sampling.temperature, engine.diagnostics, sharpen=sampling.sharpen, support=SupportCut(support),
             policies=policies_of(alpha, self._eos_ids | tokenizer.control_ids),
-            top_logprobs=engine.top_logprobs,
+            top_logprobs=engine.top_logprobs, passes=engine.compile,
         )
         self._strategy = _strategy(self._models, mixer, engine, self._device)
 

@@ -55,7 +55,7 @@ class Speculative:
             logits_theta.append(self._models.student(tokens[-1], position_B, real_B))
             tokens.append(self._mixer.propose(logits_theta[-1], slots.key_B, drawn_B + ahead))
         logits_t_B_T_V = self._teacher_reads(slots, tokens)
-        judged = self._judge(slots, drawn_B, logits_theta, logits_t_B_T_V)
+        judged = self._judge(slots, drawn_B, tokens, logits_theta, logits_t_B_T_V)
         slots.logits_t_B_V = logits_t_B_T_V[:, -1].float().clone()
         return _drawn(slots, torch.stack(tokens, dim=1), certain, judged)
 
@@ -104,7 +104,7 @@ class Speculative:
         since = 0 if self._fixed_shapes or bool(behind_B.any()) else 1
         return self._models.teacher(token_B_T[:, since:], position_B_T[:, since:], real_B_T[:, since:])
 
-    def _judge(self, slots: Slots, drawn_B: Tensor, logits_theta: list[Tensor],
+    def _judge(self, slots: Slots, drawn_B: Tensor, tokens: list[Tensor], logits_theta: list[Tensor],
                logits_t_B_T_V: Tensor) -> _Mixed | None:
         """Mix every draft that may stand; with fixed shapes every draft."""
         gamma = len(logits_theta)
@@ -116,7 +116,7 @@ class Speculative:
         theta = torch.cat([logits[row[ahead == at]] for at, logits in enumerate(logits_theta)])
         before_the_first = logits_t_B_T_V.shape[1] - gamma - 1  # −1 where the block begins with the first draft
         step = self._mixer.step(theta, logits_t_B_T_V[row, ahead + before_the_first], slots.key_B[row],
-                                drawn_B[row] + ahead)
+                                drawn_B[row] + ahead, torch.stack(tokens)[ahead, row])
         return _Mixed(place_B_T, wanted_B_T, step)
 
 

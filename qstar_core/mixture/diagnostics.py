@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from qstar_core.mixture.alpha import AlphaSolution, AlphaStatus
-from qstar_core.mixture.geometric import Pair, entropy, log_z, total_variation
+from qstar_core.mixture.geometric import Pair, Survey
+from qstar_core.mixture.target import Target
 from qstar_core.records import MixSummary, Trace
 
 DIVERGENT_TV = 0.05
@@ -48,36 +49,33 @@ class TokenDiagnostics:
 _COLUMNS = tuple(field.name for field in fields(TokenDiagnostics) if field.name != "top")
 
 
-def diagnose(pair: Pair, plain: Pair, solution: AlphaSolution, logq_B_V: Tensor, token_B: Tensor) -> TokenDiagnostics:
-    """`pair` is what was mixed, after temperature; `plain` the models as they are, whose log-probabilities
-    and entropies are kept."""
-    alpha_B = solution.alpha_B
-    pure_B = torch.zeros_like(pair.any_common_B) if solution.pure_B is None else solution.pure_B
-    pure_theta_B, pure_t_B = pure_B & (alpha_B == 0.0), pure_B & (alpha_B == 1.0)
-    log_z_B = solution.log_z_B.masked_fill(pure_theta_B | pure_t_B, 0.0)
-    g_B = solution.g_B
-    at = token_B[:, None]
-    p_theta_B_V, p_t_B_V = pair.logp_theta_B_V.exp(), pair.logp_t_B_V.exp()
+def diagnose(plain: Pair, solution: AlphaSolution, found: Survey, target: Target, token_B: Tensor) -> TokenDiagnostics:
+    """`found` and `target` are of what was mixed, after temperature and limits; `plain` are the models as they are,
+    whose log-probabilities and entropies are kept."""
+    pair, alpha_B, g_B = solution.pair, solution.alpha_B, found.g_B
+    pure_theta_B, pure_t_B = target.pure_theta_B, target.pure_t_B
+    log_z_B = found.log_z_B.masked_fill(pure_theta_B | pure_t_B, 0.0)
     kl_theta_B = (alpha_B * g_B - log_z_B).clamp_min(0.0).masked_fill(pure_theta_B, 0.0)
     kl_t_B = ((alpha_B - 1.0) * g_B - log_z_B).clamp_min(0.0).masked_fill(pure_t_B, 0.0)
-    ess_theta_B = torch.exp(-(log_z_B + log_z(pair, -alpha_B))).masked_fill(pure_theta_B, 1.0)
-    ess_t_B = torch.exp(-(log_z_B + log_z(pair, 2.0 - alpha_B))).masked_fill(pure_t_B, 1.0)
+    ess_theta_B = torch.exp(-(log_z_B + found.log_z_below_B)).masked_fill(pure_theta_B, 1.0)
+    ess_t_B = torch.exp(-(log_z_B + found.log_z_above_B)).masked_fill(pure_t_B, 1.0)
     q_covers_theta_B = pair.theta_inside_t_B | pure_theta_B
     q_covers_t_B = pair.t_inside_theta_B | pure_t_B
+    said = plain.columns(token_B)
     return TokenDiagnostics(
         token=token_B,
-        logp_theta=plain.logp_theta_B_V.gather(1, at).squeeze(1),
-        logp_t=plain.logp_t_B_V.gather(1, at).squeeze(1),
-        logq=logq_B_V.gather(1, at).squeeze(1),
+        logp_theta=said.logp_theta_B_V[:, 0],
+        logp_t=said.logp_t_B_V[:, 0],
+        logq=target.columns(token_B).log_B_V[:, 0],
         alpha=alpha_B,
         kl_theta=kl_theta_B.masked_fill(pure_t_B & ~pair.t_inside_theta_B, float("inf")),
         kl_t=kl_t_B.masked_fill(pure_theta_B & ~pair.theta_inside_t_B, float("inf")),
         ess_theta=ess_theta_B.masked_fill(~q_covers_theta_B, 0.0),
         ess_t=ess_t_B.masked_fill(~q_covers_t_B, 0.0),
         log_z=log_z_B,
-        tv=total_variation(p_theta_B_V, p_t_B_V),
-        entropy_theta=entropy(plain.logp_theta_B_V, p_theta_B_V if plain is pair else None),
-        entropy_t=entropy(plain.logp_t_B_V, p_t_B_V if plain is pair else None),
+        tv=found.tv_B,
+        entropy_theta=plain.entropy_theta_B,
+        entropy_t=plain.entropy_t_B,
         status=solution.status_B,
     )
 

@@ -7,38 +7,83 @@ speculative decoding with any draft length returns the same tokens as going one 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from qstar_core.rng import Stream, exponentials, uniforms
+from qstar_core.mixture.fused import base_free, fusable, spread
+from qstar_core.mixture.race import Words, bounds, race
+from qstar_core.mixture.target import Target
+from qstar_core.rng import Stream, uniforms
 
 
-def propose(logp_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Tensor:
-    """The student's own draw."""
-    return _race(logp_B_V, key_B, position_B, Stream.PROPOSAL)
+class Student(NamedTuple):
+    """The side that proposes: rates of a race need no normaliser, only the largest logit taken out."""
+
+    logits_B_V: Tensor
+    top_B: Tensor
+    fused: bool
+
+    @property
+    def rows_count(self) -> int:
+        return self.logits_B_V.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.logits_B_V.shape[1]
+
+    def rows(self, index_B: Tensor) -> Student:
+        return Student(self.logits_B_V[index_B], self.top_B[index_B], self.fused)
+
+    def split(self, parts: int) -> Student:
+        logits = base_free(self.logits_B_V.reshape(self.rows_count * parts, -1))
+        return Student(logits, spread(self.top_B, parts), self.fused)
 
 
-def coupled_draw(logp_B_V: Tensor, logq_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Tensor:
-    """A token per row, distributed as q."""
-    token_B = propose(logp_B_V, key_B, position_B)
-    at = token_B[:, None]
-    threshold_B = (logq_B_V.gather(1, at) - logp_B_V.gather(1, at)).squeeze(1).double()
+def propose(logits_B_V: Tensor, key_B: Tensor, position_B: Tensor, fused: bool = False) -> Tensor:
+    """The student's own draw from its logits, as they are tempered and cut where q* is."""
+    return _proposed(Student(base_free(logits_B_V), logits_B_V.amax(-1), fused), key_B, position_B)
+
+
+def coupled_draw(target: Target, key_B: Tensor, position_B: Tensor, proposed_B: Tensor | None = None) -> Tensor:
+    """A token per row, distributed as the target. `proposed`: what `propose` makes of these rows, where it is known."""
+    if proposed_B is None:
+        pair = target.pair
+        proposed_B = _proposed(Student(pair.theta_B_V, pair.top_theta_B, pair.fused), key_B, position_B)
+    token_B = proposed_B.clone()
+    seen = target.columns(token_B)
+    threshold_B = (seen.log_B_V - seen.pair.logp_theta_B_V)[:, 0].double()
     rejected_B = uniforms(key_B, position_B, Stream.ACCEPT).log() >= threshold_B
     if bool(rejected_B.any()):
         token_B[rejected_B] = _from_residual(
-            logp_B_V[rejected_B], logq_B_V[rejected_B], key_B[rejected_B], position_B[rejected_B], token_B[rejected_B]
-        )
+            target.rows(rejected_B), key_B[rejected_B], position_B[rejected_B], token_B[rejected_B])
     return token_B
 
 
-def _from_residual(logp: Tensor, logq: Tensor, key: Tensor, position: Tensor, proposed: Tensor) -> Tensor:
+def _proposed(student: Student, key_B: Tensor, position_B: Tensor) -> Tensor:
+    return race(student, _weights, _proposal_bounds, key_B, position_B, Stream.PROPOSAL)[0]
+
+
+def _from_residual(target: Target, key_B: Tensor, position_B: Tensor, proposed_B: Tensor) -> Tensor:
     """Where rounding leaves no residual, q equals π_θ to the last bit and the proposal stands."""
-    residual = (logq.exp() - logp.exp()).clamp_min(0.0)
-    token = _race(residual.log(), key, position, Stream.RESIDUAL)
-    return torch.where(residual.sum(-1) > 0, token, proposed)
+    token_B, any_left_B = race(target, _residual, _residual_bounds, key_B, position_B, Stream.RESIDUAL)
+    return torch.where(any_left_B, token_B, proposed_B)
 
 
-def _race(logp_B_V: Tensor, key_B: Tensor, position_B: Tensor, stream: Stream) -> Tensor:
-    """The exponential race: the first of V clocks with rates p is token i with probability p_i."""
-    clocks = exponentials(key_B, position_B, stream, logp_B_V.shape[-1])
-    return torch.argmin(clocks.log() - logp_B_V.double(), dim=-1)
+@fusable
+def _proposal_bounds(student: Student, words: Words) -> tuple[Tensor, Tensor]:
+    return bounds(_weights(student), words)
+
+
+@fusable
+def _residual_bounds(target: Target, words: Words) -> tuple[Tensor, Tensor]:
+    return bounds(_residual(target), words)
+
+
+def _weights(student: Student) -> Tensor:
+    return (student.logits_B_V - student.top_B[:, None]).exp()
+
+
+def _residual(target: Target) -> Tensor:
+    return (target.log_B_V.exp() - target.pair.logp_theta_B_V.exp()).clamp_min(0.0)

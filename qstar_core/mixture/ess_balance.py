@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from qstar_core.mixture.geometric import Pair, log_z, moments
+from qstar_core.mixture.geometric import Pair, moments, survey
 from qstar_core.mixture.method import AlphaOptions, AlphaStatus, all_ok
 from qstar_core.mixture.newton import increasing_root
 
@@ -37,7 +37,8 @@ class EssBalance:
 
     def residual(self, pair: Pair, alpha_B: Tensor, g_B: Tensor) -> Tensor:
         """log ESS_θ − log ESS_t."""
-        ratio_B = log_z(pair, 2.0 - alpha_B) - log_z(pair, -alpha_B)
+        found = survey(pair, alpha_B)
+        ratio_B = found.log_z_above_B - found.log_z_below_B
         lost_theta_B = ratio_B.masked_fill(~pair.theta_inside_t_B, float("-inf"))
         return lost_theta_B.masked_fill(~pair.t_inside_theta_B, float("inf"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from qstar_core.mixture.geometric import Pair, entropy
+from qstar_core.mixture.geometric import Pair
 from qstar_core.mixture.method import AlphaOptions, AlphaStatus, all_ok, supported
 
 
@@ -38,7 +38,7 @@ class Entropy:
         del options
 
     def solve(self, pair: Pair, tolerance: float) -> tuple[Tensor, Tensor]:
-        return _entropy_share(pair, of=pair.logp_t_B_V), supported(pair)
+        return _entropy_share(pair, pair.entropy_t_B), supported(pair)
 
     def residual(self, pair: Pair, alpha_B: Tensor, g_B: Tensor) -> Tensor:
         return g_B
@@ -54,14 +54,13 @@ class Confidence:
         del options
 
     def solve(self, pair: Pair, tolerance: float) -> tuple[Tensor, Tensor]:
-        return _entropy_share(pair, of=pair.logp_theta_B_V), supported(pair)
+        return _entropy_share(pair, pair.entropy_theta_B), supported(pair)
 
     def residual(self, pair: Pair, alpha_B: Tensor, g_B: Tensor) -> Tensor:
         return g_B
 
 
-def _entropy_share(pair: Pair, of: Tensor) -> Tensor:
+def _entropy_share(pair: Pair, of_B: Tensor) -> Tensor:
     """The share of one model's entropy in the sum of both; ½ where both are sure."""
-    part_B = entropy(of).double()
-    both_B = entropy(pair.logp_theta_B_V).double() + entropy(pair.logp_t_B_V).double()
-    return torch.where(both_B > 0, part_B / both_B, 0.5).clamp(0.0, 1.0)
+    both_B = pair.entropy_theta_B.double() + pair.entropy_t_B.double()
+    return torch.where(both_B > 0, of_B.double() / both_B, 0.5).clamp(0.0, 1.0)

@@ -2,44 +2,95 @@
 
 A token outside the common support has q_α = 0 for every α strictly between 0 and 1. `base` and `delta` hold the path on
 the common support only, so every sum over tokens is finite: log q_α = base + α·delta − log Z(α).
+
+A Pair keeps the logits and one normaliser per row; everything wide is formed where it is summed, so that a compiled
+pass needs no memory of its own. Float32 passes take no maximum first: Z(α) ≤ 1 for α in [0, 1], with no summand above
+1. Where that is not enough, they return NaN and the row is done in float64, with the maximum taken out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from qstar_core.mixture.fused import base_free, fusable, spread
+
 _NOWHERE = float("-inf")
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two normalised distributions and the path between them."""
+class Pair(NamedTuple):
+    """Two rows of logits, what normalises them, and what is known about their supports."""
 
-    logp_theta_B_V: Tensor
-    logp_t_B_V: Tensor
-    base_B_V: Tensor
-    delta_B_V: Tensor
+    theta_B_V: Tensor
+    t_B_V: Tensor
+    top_theta_B: Tensor
+    top_t_B: Tensor
+    log_sum_theta_B: Tensor
+    log_sum_t_B: Tensor
+    entropy_theta_B: Tensor
+    entropy_t_B: Tensor
     any_common_B: Tensor
     theta_inside_t_B: Tensor
     t_inside_theta_B: Tensor
+    fused: bool
+
+    @property
+    def rows_count(self) -> int:
+        return self.theta_B_V.shape[0]
+
+    @property
+    def logp_theta_B_V(self) -> Tensor:
+        return (self.theta_B_V - self.top_theta_B[:, None]) - self.log_sum_theta_B[:, None]
+
+    @property
+    def logp_t_B_V(self) -> Tensor:
+        return (self.t_B_V - self.top_t_B[:, None]) - self.log_sum_t_B[:, None]
+
+    @property
+    def failed_theta_B(self) -> Tensor:
+        """NaN, +inf or no token at all."""
+        return ~(self.top_theta_B.isfinite() & self.log_sum_theta_B.isfinite())
+
+    @property
+    def failed_t_B(self) -> Tensor:
+        return ~(self.top_t_B.isfinite() & self.log_sum_t_B.isfinite())
 
     @property
     def same_support_B(self) -> Tensor:
         return self.theta_inside_t_B & self.t_inside_theta_B
 
+    def path(self) -> tuple[Tensor, Tensor]:
+        """base and delta."""
+        theta, t = self.logp_theta_B_V, self.logp_t_B_V
+        common = (theta > _NOWHERE) & (t > _NOWHERE)
+        return torch.where(common, theta, _NOWHERE), torch.where(common, t - theta, 0.0)
+
+    @property
+    def width(self) -> int:
+        return self.theta_B_V.shape[1]
+
     def rows(self, index_B: Tensor) -> Pair:
-        return Pair(*(getattr(self, name)[index_B] for name in self.__slots__))
+        return Pair._make([*(part[index_B] for part in self[:-1]), self.fused])
+
+    def columns(self, token_B: Tensor) -> Pair:
+        """The same distributions, seen at one token per row."""
+        at = token_B[:, None]
+        return self._replace(theta_B_V=self.theta_B_V.gather(1, at), t_B_V=self.t_B_V.gather(1, at))
+
+    def split(self, parts: int) -> Pair:
+        """Every row as `parts` rows of consecutive tokens."""
+        wide = (base_free(logits.reshape(self.rows_count * parts, -1)) for logits in self[:2])
+        return Pair._make([*wide, *(spread(part, parts) for part in self[2:-1]), self.fused])
 
     def double(self) -> Pair:
         """The same pair in float64, normalised again there."""
-        return pair_of(self.logp_theta_B_V.double(), self.logp_t_B_V.double())
+        return pair_of(self.theta_B_V.double(), self.t_B_V.double())
 
 
-@dataclass(frozen=True, slots=True)
-class Moments:
+class Moments(NamedTuple):
     """log Z(α), its derivative g = E_q[δ] = KL(q‖θ) − KL(q‖t), and its curvature Var_q[δ]."""
 
     log_z_B: Tensor
@@ -47,53 +98,115 @@ class Moments:
     variance_B: Tensor
 
 
-def pair_of(logits_theta_B_V: Tensor, logits_t_B_V: Tensor) -> Pair:
-    """Normalise two rows of logits (float32 or wider). Rows with NaN, +inf or nothing but −inf come out as NaN."""
-    theta = torch.log_softmax(logits_theta_B_V, dim=-1)
-    t = torch.log_softmax(logits_t_B_V, dim=-1)
-    in_theta, in_t = theta > _NOWHERE, t > _NOWHERE
-    common = in_theta & in_t
-    return Pair(
-        logp_theta_B_V=theta,
-        logp_t_B_V=t,
-        base_B_V=theta.masked_fill(~common, _NOWHERE),
-        delta_B_V=(t - theta).masked_fill(~common, 0.0),
-        any_common_B=common.any(-1),
-        theta_inside_t_B=(in_t | ~in_theta).all(-1),
-        t_inside_theta_B=(in_theta | ~in_t).all(-1),
-    )
+class Survey(NamedTuple):
+    """What is measured at an α: log Z(α), g, log Z(−α), log Z(2−α), and the total variation of the two models."""
+
+    log_z_B: Tensor
+    g_B: Tensor
+    log_z_below_B: Tensor
+    log_z_above_B: Tensor
+    tv_B: Tensor
 
 
-def log_z(pair: Pair, alpha_B: Tensor) -> Tensor:
-    """log Σ π_θ^(1-α) π_t^α over the common support; any real α."""
-    return torch.logsumexp(_exponent(pair, alpha_B), dim=-1)
+class _Logits(NamedTuple):
+    theta_B_V: Tensor
+    t_B_V: Tensor
+    fused: bool
+
+    @property
+    def rows_count(self) -> int:
+        return self.theta_B_V.shape[0]
 
 
-def log_q(pair: Pair, alpha_B: Tensor) -> Tensor:
-    """log q_α, [B, V]; at α = 0 or 1 the limit: the surviving model renormalised on the common support."""
-    return torch.log_softmax(_exponent(pair, alpha_B), dim=-1)
+def pair_of(logits_theta_B_V: Tensor, logits_t_B_V: Tensor, fused: bool = False) -> Pair:
+    """Two rows of logits (float32 or wider). Rows with NaN, +inf or nothing but −inf are no distribution."""
+    theta, t = base_free(logits_theta_B_V), base_free(logits_t_B_V)
+    return Pair._make([theta, t, *_normalisers(_Logits(theta, t, fused)), fused])
+
+
+@fusable
+def _normalisers(logits: _Logits) -> tuple[Tensor, ...]:
+    """The fields of a Pair that have one value per row, in order."""
+    theta, t = logits.theta_B_V, logits.t_B_V
+    top_theta_B, top_t_B = theta.amax(-1), t.amax(-1)
+    theta_0, t_0 = theta - top_theta_B[:, None], t - top_t_B[:, None]
+    log_sum_theta_B, entropy_theta_B = _normaliser(theta_0)
+    log_sum_t_B, entropy_t_B = _normaliser(t_0)
+    in_theta, in_t = theta_0 > _NOWHERE, t_0 > _NOWHERE
+    return (top_theta_B, top_t_B, log_sum_theta_B, log_sum_t_B, entropy_theta_B, entropy_t_B,
+            (in_theta & in_t).any(-1), (in_t | ~in_theta).all(-1), (in_theta | ~in_t).all(-1))
+
+
+def _normaliser(logits_0_B_V: Tensor) -> tuple[Tensor, Tensor]:
+    """log Σ exp, and the Shannon entropy in nats, of logits whose maximum is 0; tokens of probability 0 add nothing."""
+    weight = logits_0_B_V.exp()
+    sum_B = weight.sum(-1, dtype=torch.float64)
+    energy = weight * logits_0_B_V.clamp_min(torch.finfo(logits_0_B_V.dtype).min)
+    entropy_B = sum_B.log() - energy.sum(-1, dtype=torch.float64) / sum_B
+    return sum_B.log().to(weight.dtype), entropy_B.to(weight.dtype)
 
 
 def moments(pair: Pair, alpha_B: Tensor) -> Moments:
-    exponent = _exponent(pair, alpha_B)
-    log_z_B = torch.logsumexp(exponent, dim=-1)
-    q = torch.exp(exponent - log_z_B[:, None])
-    g = torch.linalg.vecdot(q, pair.delta_B_V)
-    centred = pair.delta_B_V - g[:, None]
-    return Moments(log_z_B, g, torch.linalg.vecdot(q * centred, centred))
+    """At any real α; NaN where float32 does not reach."""
+    return _moments(pair, alpha_B.to(pair.theta_B_V.dtype))
 
 
-def total_variation(p_B_V: Tensor, other_B_V: Tensor) -> Tensor:
-    distance_B: Tensor = (p_B_V - other_B_V).abs().sum(-1)
+def settled_moments(pair: Pair, alpha_B: Tensor) -> Moments:
+    return Moments(*_settled(_moments, pair, alpha_B))
+
+
+def survey(pair: Pair, alpha_B: Tensor) -> Survey:
+    """Everything that is measured at α, in one pass."""
+    return Survey(*_settled(_survey, pair, alpha_B))
+
+
+def _settled(measure: Callable[[Pair, Tensor], tuple[Tensor, ...]], pair: Pair, alpha_B: Tensor) -> tuple[Tensor, ...]:
+    """The pass, and once more in float64 for the rows that float32 does not reach."""
+    found = measure(pair, alpha_B.to(pair.theta_B_V.dtype))
+    beyond_B = pair.any_common_B & torch.stack(found).isnan().any(0)
+    if bool(beyond_B.any()):
+        for part, wide in zip(found, measure(pair.rows(beyond_B).double(), alpha_B[beyond_B].double()), strict=True):
+            part[beyond_B] = wide.to(part.dtype)
+    return found
+
+
+@fusable
+def _moments(pair: Pair, alpha_B: Tensor) -> Moments:
+    base, delta = pair.path()
+    log_z_B, weight, sum_B = _summed(base + alpha_B[:, None] * delta)
+    first = weight * delta
+    g_B = first.sum(-1) / sum_B
+    return Moments(log_z_B, torch.where(log_z_B.isnan(), log_z_B, g_B), (first * delta).sum(-1) / sum_B - g_B * g_B)
+
+
+@fusable
+def _survey(pair: Pair, alpha_B: Tensor) -> Survey:
+    base, delta = pair.path()
+    log_z_B, weight, sum_B = _summed(base + alpha_B[:, None] * delta)
+    below_B = _summed(base - alpha_B[:, None] * delta)[0]
+    above_B = _summed(base + (2.0 - alpha_B)[:, None] * delta)[0]
+    return Survey(log_z_B, (weight * delta).sum(-1) / sum_B, below_B, above_B, _distance(pair))
+
+
+@fusable
+def total_variation(pair: Pair) -> Tensor:
+    return _distance(pair)
+
+
+def _distance(pair: Pair) -> Tensor:
+    distance_B: Tensor = (pair.logp_theta_B_V.exp() - pair.logp_t_B_V.exp()).abs().sum(-1)
     return 0.5 * distance_B
 
 
-def entropy(logp_B_V: Tensor, p_B_V: Tensor | None = None) -> Tensor:
-    """Shannon entropy in nats; tokens of probability 0 add nothing. Known `p` spare the exponentials."""
-    finite_B_V = logp_B_V.clamp_min(torch.finfo(logp_B_V.dtype).min)
-    negative_B: Tensor = torch.linalg.vecdot(logp_B_V.exp() if p_B_V is None else p_B_V, finite_B_V)
-    return negative_B.neg()
-
-
-def _exponent(pair: Pair, alpha_B: Tensor) -> Tensor:
-    return torch.addcmul(pair.base_B_V, pair.delta_B_V, alpha_B.to(pair.base_B_V.dtype)[:, None])
+def _summed(exponent_B_V: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log Σ exp, the weights and their sum."""
+    if exponent_B_V.dtype == torch.float64:
+        top_B = exponent_B_V.amax(-1)
+        weight = torch.exp(exponent_B_V - top_B[:, None])
+        sum_B = weight.sum(-1)
+        return top_B + sum_B.log(), weight, sum_B
+    weight = exponent_B_V.exp()
+    sum_B = weight.sum(-1)
+    log_sum_B = sum_B.log()
+    reached_B = (log_sum_B > -60.0) & (log_sum_B < 80.0)
+    return torch.where(reached_B, log_sum_B, torch.nan), weight, sum_B

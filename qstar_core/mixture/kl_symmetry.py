@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from qstar_core.mixture.geometric import Pair, moments
+from qstar_core.mixture.geometric import Pair, moments, settled_moments
 from qstar_core.mixture.method import AlphaOptions, AlphaStatus, all_ok
 from qstar_core.mixture.newton import increasing_root
 
@@ -44,5 +44,5 @@ def _ends(pair: Pair, tolerance: float) -> tuple[Tensor, Tensor]:
     if not bool(differ_B.any()):
         return differ_B, differ_B
     zero_B = torch.zeros(differ_B.shape, dtype=torch.float64, device=differ_B.device)
-    rising_B = differ_B & (moments(pair, zero_B).g_B > tolerance)
-    return rising_B, differ_B & (moments(pair, zero_B + 1.0).g_B < -tolerance)
+    rising_B = differ_B & (settled_moments(pair, zero_B).g_B > tolerance)
+    return rising_B, differ_B & (settled_moments(pair, zero_B + 1.0).g_B < -tolerance)

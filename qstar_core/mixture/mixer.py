@@ -14,10 +14,12 @@ from torch import Tensor
 from qstar_core.mixture.alpha import AlphaOptions, AlphaSolution, AlphaStatus, choose, method_of
 from qstar_core.mixture.diagnostics import TokenDiagnostics, diagnose
 from qstar_core.mixture.draw import coupled_draw, propose
-from qstar_core.mixture.geometric import Pair, log_q, pair_of
+from qstar_core.mixture.fused import Passes, is_fused
+from qstar_core.mixture.geometric import Pair, Survey, pair_of, settled_moments, survey
 from qstar_core.mixture.policies.base import Policy
 from qstar_core.mixture.policies.chain import decided
-from qstar_core.mixture.support import SupportCut
+from qstar_core.mixture.support import Role, SupportCut
+from qstar_core.mixture.target import Target, target_of
 from qstar_core.mixture.topk import top_k
 
 
@@ -34,11 +36,12 @@ class Step:
 
 
 class Mixer:
-    """`sharpen` = s draws from q^s, normalised; α, the KLs, both ESS and log Z stay those of q."""
+    """`sharpen` = s draws from q^s, normalised; α, the KLs, both ESS and log Z stay those of q. `passes` says whether
+    what runs over the whole vocabulary is compiled."""
 
     def __init__(self, options: AlphaOptions, temperature: float = 1.0, diagnostics: bool = True, *,
                  sharpen: float = 1.0, support: SupportCut | None = None, policies: Sequence[Policy] = (),
-                 top_logprobs: int = 0) -> None:
+                 top_logprobs: int = 0, passes: Passes = "off") -> None:
         self._options = options
         self._method = method_of(options)
         self._temperature = temperature
@@ -47,53 +50,55 @@ class Mixer:
         self._support = support if support is not None and support.cuts else None
         self._policies = tuple(policies)
         self._top_logprobs = top_logprobs
+        self._passes = passes
+        self._fused: bool | None = None
 
-    def step(self, logits_theta_B_V: Tensor, logits_t_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Step:
+    @torch.no_grad()
+    def step(self, logits_theta_B_V: Tensor, logits_t_B_V: Tensor, key_B: Tensor, position_B: Tensor,
+             proposed_B: Tensor | None = None) -> Step:
+        """Any number of rows. `proposed`: the student's own tokens for these rows and counters, where they are known
+        from `propose`; the result is the same without them."""
         theta, t = logits_theta_B_V.float(), logits_t_B_V.float()
-        plain = pair_of(theta, t)
-        pair = self._limited(theta, t, plain)
+        fused = self._is_fused(theta)
+        plain = pair_of(theta, t, fused)
+        pair = plain if self._is_plain else pair_of(self._limited(theta, "student"), self._limited(t, "teacher"), fused)
         solution = choose(pair, self._method, self._options)
         if self._policies:
             solution = decided(self._policies, pair, position_B, solution, self._method)
-        logq_B_V = _drawn_from(pair, solution)
-        if self._sharpen != 1.0:
-            logq_B_V = torch.log_softmax(self._sharpen * logq_B_V, dim=-1)
-        token_B = coupled_draw(pair.logp_theta_B_V, logq_B_V, key_B, position_B)
+        found = survey(pair, solution.alpha_B) if self._diagnostics else None
+        log_z_B = settled_moments(pair, solution.alpha_B).log_z_B if found is None else found.log_z_B
+        target = target_of(pair, solution, log_z_B, self._sharpen)
+        token_B = coupled_draw(target, key_B, position_B, proposed_B)
         return Step(
             token_B=token_B,
-            failed_theta_B=pair.logp_theta_B_V.isnan().any(-1),
-            failed_t_B=pair.logp_t_B_V.isnan().any(-1),
+            failed_theta_B=pair.failed_theta_B,
+            failed_t_B=pair.failed_t_B,
             disjoint_B=solution.status_B == AlphaStatus.NO_COMMON_SUPPORT,
-            diagnostics=self._diagnosed(pair, plain, solution, logq_B_V, token_B) if self._diagnostics else None,
+            diagnostics=None if found is None else self._diagnosed(plain, solution, found, target, token_B),
         )
 
-    def propose(self, logits_theta_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Tensor:
-        """The token that `step` proposes with these counters: the student's draw from what is mixed of it."""
-        theta = logits_theta_B_V.float()
-        if self._temperature != 1.0:
-            theta = theta / self._temperature
-        if self._support is not None:
-            theta = self._support.student(theta)
-        return propose(torch.log_softmax(theta, dim=-1), key_B, position_B)
-
-    def _diagnosed(self, pair: Pair, plain: Pair, solution: AlphaSolution, logq_B_V: Tensor,
+    def _diagnosed(self, plain: Pair, solution: AlphaSolution, found: Survey, target: Target,
                    token_B: Tensor) -> TokenDiagnostics:
-        found = diagnose(pair, plain, solution, logq_B_V, token_B)
-        return replace(found, top=top_k(logq_B_V, self._top_logprobs)) if self._top_logprobs else found
+        told = diagnose(plain, solution, found, target, token_B)
+        return replace(told, top=top_k(target.log_B_V, self._top_logprobs)) if self._top_logprobs else told
 
-    def _limited(self, theta_B_V: Tensor, t_B_V: Tensor, plain: Pair) -> Pair:
-        """What is mixed: the plain models, unless a temperature or a limit makes them others."""
-        if self._temperature == 1.0 and self._support is None:
-            return plain
-        theta, t = theta_B_V / self._temperature, t_B_V / self._temperature
-        return pair_of(*(self._support(theta, t) if self._support else (theta, t)))
+    @torch.no_grad()
+    def propose(self, logits_theta_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Tensor:
+        """What the student alone would say: the token that `step` starts from at these counters."""
+        theta = logits_theta_B_V.float()
+        return propose(theta if self._is_plain else self._limited(theta, "student"), key_B, position_B,
+                       self._is_fused(theta))
 
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the models are mixed as they are."""
+        return self._temperature == 1.0 and self._support is None
 
-def _drawn_from(pair: Pair, solution: AlphaSolution) -> Tensor:
-    """log q; where α was set, not solved, the ends are the models themselves."""
-    logq = log_q(pair, solution.alpha_B)
-    if solution.pure_B is None:
-        return logq
-    alpha_B, pure_B = solution.alpha_B, solution.pure_B
-    logq = torch.where((pure_B & (alpha_B == 0.0))[:, None], pair.logp_theta_B_V, logq)
-    return torch.where((pure_B & (alpha_B == 1.0))[:, None], pair.logp_t_B_V, logq)
+    def _limited(self, logits_B_V: Tensor, who: Role) -> Tensor:
+        tempered = logits_B_V / self._temperature
+        return tempered if self._support is None else self._support(tempered, who)
+
+    def _is_fused(self, logits_B_V: Tensor) -> bool:
+        if self._fused is None:
+            self._fused = is_fused(self._passes, logits_B_V.device, logits_B_V.shape[-1])
+        return self._fused

@@ -18,6 +18,8 @@ Condition = Callable[[Pair, Tensor], tuple[Tensor, Tensor]]
 
 _FLOAT32_STEPS = 30
 _FLOAT64_STEPS = 80
+_POLISH = 0.1
+"""Solved rows with more than this share of the tolerance left take the last Newton step too: it costs no pass."""
 
 
 def increasing_root(pair: Pair, condition: Condition, tolerance: float,
@@ -25,7 +27,7 @@ def increasing_root(pair: Pair, condition: Condition, tolerance: float,
     """α per row in float64, and whether |condition| is within the tolerance there. Rows `without_root` are not solved:
     they are left at ½."""
     alpha_B, residual_B = _iterate(pair, condition, tolerance, _FLOAT32_STEPS, without_root_B)
-    rough_B = (residual_B > tolerance) & ~without_root_B
+    rough_B = ~(residual_B <= tolerance) & ~without_root_B & pair.any_common_B
     if bool(rough_B.any()):
         alpha_B[rough_B], residual_B[rough_B] = _iterate(
             pair.rows(rough_B).double(), condition, tolerance, _FLOAT64_STEPS, without_root_B[rough_B])
@@ -41,13 +43,15 @@ def _iterate(pair: Pair, condition: Condition, tolerance: float, steps: int,
     for step in range(steps + 1):
         value, slope = (part.double() for part in condition(pair, alpha))
         residual = value.abs()
-        open_B = (residual > tolerance) & ~without_root_B
+        newton = alpha - value / slope
+        inside = (newton > low) & (newton < high)
+        open_B = (residual > tolerance) & ~without_root_B  # a residual that is NaN is out of this precision's reach
         if step == steps or not bool(open_B.any()):
             break
         low = torch.where(value < 0, alpha, low)
         high = torch.where(value > 0, alpha, high)
-        newton = alpha - value / slope
         trusted = (newton > low) & (newton < high) & (residual <= 0.5 * previous)
         previous = residual
         alpha = torch.where(open_B, torch.where(trusted, newton, 0.5 * (low + high)), alpha)
-    return alpha, residual
+    polished = inside & (residual <= tolerance) & (residual > _POLISH * tolerance) & ~without_root_B
+    return torch.where(polished, newton, alpha), residual

@@ -44,9 +44,9 @@ class ReverseKLSymmetry:
 
 def _divergences(pair: Pair) -> tuple[Tensor, Tensor]:
     """KL(θ‖t) and KL(t‖θ) over the common support."""
-    wide = pair.double()
-    theta, t = wide.base_B_V.exp(), (wide.base_B_V + wide.delta_B_V).exp()
-    return _divergence(theta, t, wide.delta_B_V), _divergence(t, theta, -wide.delta_B_V)
+    base, delta = pair.double().path()
+    theta, t = base.exp(), (base + delta).exp()
+    return _divergence(theta, t, delta), _divergence(t, theta, -delta)
 
 
 def _divergence(p: Tensor, other: Tensor, delta: Tensor) -> Tensor:
@@ -57,4 +57,4 @@ def _divergence(p: Tensor, other: Tensor, delta: Tensor) -> Tensor:
 
 def _log_lost(logp_B_V: Tensor, pair: Pair) -> Tensor:
     """log of the mass outside of the common support."""
-    return torch.logsumexp(logp_B_V.double().masked_fill(pair.base_B_V > float("-inf"), float("-inf")), dim=-1)
+    return torch.logsumexp(logp_B_V.double().masked_fill(pair.path()[0] > float("-inf"), float("-inf")), dim=-1)

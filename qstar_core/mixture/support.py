@@ -10,30 +10,30 @@ Among equally likely tokens the smaller id ranks first. The most likely token is
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from qstar_core.config import SupportSettings
 
+Role = Literal["student", "teacher"]
+
 _NOWHERE = float("-inf")
+_FIRST_RANKS = 512
 
 
 class SupportCut:
-    """Two rows of tempered logits in, the same with −inf outside of the limits out."""
+    """Tempered logits of one of the models in, the same with −inf outside of the limits out."""
 
     def __init__(self, settings: SupportSettings) -> None:
         self._settings = settings
         self.cuts = settings.top_k is not None or settings.top_p < 1.0 or settings.min_p > 0.0
 
-    def __call__(self, theta_B_V: Tensor, t_B_V: Tensor) -> tuple[Tensor, Tensor]:
-        if not self.cuts:
-            return theta_B_V, t_B_V
-        return self.student(theta_B_V), t_B_V if self._settings.apply_to == "student" else self._cut(t_B_V)
-
-    def student(self, theta_B_V: Tensor) -> Tensor:
-        """The student's row alone."""
-        return self._cut(theta_B_V) if self.cuts and self._settings.apply_to != "teacher" else theta_B_V
+    def __call__(self, logits_B_V: Tensor, who: Role) -> Tensor:
+        if not self.cuts or self._settings.apply_to not in ("both", who):
+            return logits_B_V
+        return self._cut(logits_B_V)
 
     def _cut(self, logits_B_V: Tensor) -> Tensor:
         """Rows that are no distribution lose every token, and are found out later."""
@@ -48,12 +48,26 @@ class SupportCut:
 
 
 def _most_likely(logp_B_V: Tensor, top_k: int | None, top_p: float) -> Tensor:
-    """The ranks that both limits keep, as a mask over tokens."""
-    ranked, token = logp_B_V.sort(dim=-1, descending=True, stable=True)
-    keep = ranked > _NOWHERE
-    if top_k is not None:
-        keep[:, top_k:] = False
-    if top_p < 1.0:
+    """The ranks that both limits keep, as a mask over tokens. Only as many are ranked as it takes to reach the mass."""
+    most = logp_B_V.shape[-1] if top_k is None else min(top_k, logp_B_V.shape[-1])
+    ranks = most if top_p == 1.0 else min(_FIRST_RANKS, most)
+    while True:
+        ranked = logp_B_V.topk(ranks, dim=-1).values
         reached = ranked.double().exp().cumsum(-1)
+        if ranks == most or bool((reached[:, -1] >= top_p).all()):
+            break
+        ranks = min(8 * ranks, most)
+    keep = ranked > _NOWHERE
+    if top_p < 1.0:
         keep[:, 1:] &= reached[:, :-1] < top_p
-    return torch.zeros_like(keep).scatter(-1, token, keep)
+    return _down_to(logp_B_V, ranked, keep)
+
+
+def _down_to(logp_B_V: Tensor, ranked: Tensor, keep: Tensor) -> Tensor:
+    """The tokens whose ranks are kept: all above the last one, and of those that equal it the smallest ids."""
+    last_B = ranked.gather(1, (keep.sum(-1, keepdim=True) - 1).clamp_min(0)).masked_fill(~keep[:, :1], float("inf"))
+    room_B = (keep & (ranked == last_B)).sum(-1, keepdim=True)
+    equal = logp_B_V == last_B
+    if bool((equal.sum(-1, keepdim=True) > room_B).any()):
+        equal &= equal.cumsum(-1) <= room_B
+    return (logp_B_V > last_B) | equal

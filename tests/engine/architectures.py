@@ -36,7 +36,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
                                                "eos_token_id": 2}),
     "phi": ("PhiConfig", _SIZE),
     "phi3, window": ("Phi3Config", {**_GROUPED, "sliding_window": WINDOW}),
-    "phi3, long rotations": ("Phi3Config", {**_GROUPED, "rope_parameters": {
+    "phi3, long rotations": ("Phi3Config", {**_GROUPED, "original_max_position_embeddings": 32, "rope_parameters": {
         "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 32,
         "short_factor": [1.0] * _HALF, "long_factor": [4.0] * _HALF}}),
     "gpt-oss, sinks and window": ("GptOssConfig", {**_HEADS, "intermediate_size": 32, "num_local_experts": 2,

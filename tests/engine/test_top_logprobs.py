@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from qstar_core.config import SupportSettings
-from qstar_core.mixture.geometric import log_q, pair_of
 from qstar_core.records import Trace
 from tests.engine.models import Duo, by_id, jobs, prompts
 
@@ -32,7 +31,9 @@ def test_they_are_those_of_q(forty: Duo):
         ids = list(one.sample.token_ids)
         logits = [model.network(torch.tensor([[*prompt, *ids]])).logits[0, len(prompt) - 1 : -1]
                   for model, prompt in ((forty.student, job.pair.student_ids), (forty.teacher, job.pair.teacher_ids))]
-        logq = log_q(pair_of(*logits), torch.from_numpy(one.trace.alpha))
+        alpha = torch.from_numpy(one.trace.alpha)[:, None]
+        theta, t = (torch.log_softmax(part, dim=-1) for part in logits)
+        logq = torch.log_softmax((1 - alpha) * theta + alpha * t, dim=-1)
         best = logq.topk(3)
         np.testing.assert_allclose(one.trace.top_logq, best.values.numpy(), atol=1e-4)
         assert np.array_equal(one.trace.top_token, best.indices.numpy())

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from qstar_core.mixture.alpha import AlphaOptions, AlphaSolution, choose, method_of
 from qstar_core.mixture.diagnostics import TokenDiagnostics, diagnose
-from qstar_core.mixture.geometric import Pair, pair_of
-from qstar_core.mixture.mixer import _drawn_from
+from qstar_core.mixture.geometric import Pair, pair_of, survey
+from qstar_core.mixture.target import target_of
 
 NOWHERE = float("-inf")
 
@@ -73,6 +73,7 @@ def mixed(theta: np.ndarray, t: np.ndarray, token: int = 0, **options: object) -
     pair = pair_of(torch.tensor(np.atleast_2d(theta)), torch.tensor(np.atleast_2d(t)))
     chosen = AlphaOptions(**options)
     solution = choose(pair, method_of(chosen), chosen)
-    logq = _drawn_from(pair, solution)
-    token_B = torch.full((logq.shape[0],), token)
-    return Mixed(pair, solution, logq, diagnose(pair, pair, solution, logq, token_B))
+    found = survey(pair, solution.alpha_B)
+    target = target_of(pair, solution, found.log_z_B)
+    token_B = torch.full((pair.rows_count,), token)
+    return Mixed(pair, solution, target.log_B_V, diagnose(pair, solution, found, target, token_B))

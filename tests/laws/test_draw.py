@@ -5,9 +5,11 @@ import pytest
 import torch
 from scipy import stats
 
-from qstar_core.mixture.alpha import AlphaOptions
+from qstar_core.mixture.alpha import AlphaOptions, choose, method_of
 from qstar_core.mixture.draw import coupled_draw, propose
+from qstar_core.mixture.geometric import pair_of
 from qstar_core.mixture.mixer import Mixer
+from qstar_core.mixture.target import target_of
 from qstar_core.rng import sample_key
 from tests.laws import brute
 from tests.laws.pairs import NOWHERE
@@ -50,11 +52,19 @@ def rows(logp: np.ndarray, count: int) -> torch.Tensor:
     return torch.tensor(logp, dtype=torch.float32).expand(count, -1)
 
 
+def coupled(p: np.ndarray, q: np.ndarray, key: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """Proposed from p, drawn from q: the teacher alone decides."""
+    pair = pair_of(rows(p, len(key)), rows(q, len(key)))
+    options = AlphaOptions("fixed", fixed=1.0)
+    solution = choose(pair, method_of(options), options)
+    return coupled_draw(target_of(pair, solution, torch.zeros(len(key))), key, at)
+
+
 @pytest.mark.parametrize("name", LAWS)
 @pytest.mark.parametrize("count", DRAWS)
 def test_a_coupled_draw_has_the_law_of_q(count, name):
     p, q = map(brute.normalise, LAWS[name])
-    seen = tally(lambda key, at: coupled_draw(rows(p, len(key)), rows(q, len(key)), key, at), count)
+    seen = tally(lambda key, at: coupled(p, q, key, at), count)
     assert p_value(seen, np.exp(q)) >= 0.01
 
 
@@ -89,7 +99,7 @@ def test_a_draw_agrees_with_its_proposal_as_often_as_two_laws_can():
     key = torch.arange(40_000) * 977
     at = torch.zeros_like(key)
     proposed = propose(rows(p, len(key)), key, at)
-    drawn = coupled_draw(rows(p, len(key)), rows(q, len(key)), key, at)
+    drawn = coupled(p, q, key, at)
     agree = 1 - brute.total_variation(p, q)
     noise = np.sqrt(agree * (1 - agree) / len(key))
     assert (proposed == drawn).double().mean().item() == pytest.approx(agree, abs=4 * noise)
@@ -103,6 +113,6 @@ def test_a_rare_token_is_drawn_at_its_rate(rare):
     q = np.log([rare, rare, *[(1 - 2 * rare) / 6] * 6])
     p = np.log([rare, 1e-300, *[(1 - rare) / 6] * 6])
     p[1] = NOWHERE
-    seen = tally(lambda key, at: coupled_draw(rows(p, len(key)), rows(q, len(key)), key, at), count)
+    seen = tally(lambda key, at: coupled(p, q, key, at), count)
     for token in (0, 1):
         assert stats.binomtest(int(seen[token]), count, rare).pvalue > 1e-3

@@ -6,7 +6,6 @@ import torch
 
 from qstar_core.errors import ConfigError
 from qstar_core.mixture.alpha import METHODS, AlphaOptions, AlphaStatus, method_of
-from qstar_core.mixture.geometric import entropy
 from qstar_core.mixture.mixer import Mixer
 from tests.laws import brute
 from tests.laws.pairs import NOWHERE, mixed, random_pair
@@ -81,8 +80,3 @@ def test_diagnostics_do_not_change_the_token():
                     for wanted in (True, False))
     assert silent.diagnostics is None
     assert torch.equal(told.token_B, silent.token_B)
-
-
-def test_entropy_is_the_same_with_known_probabilities_and_without():
-    logp = torch.log_softmax(torch.tensor(random_pair(5, 30, 3.0, seed=9)[0]), dim=-1)
-    assert torch.equal(entropy(logp), entropy(logp, logp.exp()))

@@ -33,7 +33,8 @@ def left(logits: np.ndarray) -> set[int]:
 
 
 def cut(theta, t, limits: SupportSettings) -> tuple[np.ndarray, np.ndarray]:
-    found = SupportCut(limits)(torch.tensor(np.atleast_2d(theta)), torch.tensor(np.atleast_2d(t)))
+    found = [SupportCut(limits)(torch.tensor(np.atleast_2d(logits)), who)
+             for logits, who in ((theta, "student"), (t, "teacher"))]
     return found[0][0].numpy(), found[1][0].numpy()
 
 
@@ -77,6 +78,31 @@ def test_many_ties_are_ranked_by_id():
     logits = (np.arange(5000) % 3).astype(np.float32)
     for limits in (SupportSettings(top_k=2500), SupportSettings(top_p=0.8)):
         assert left(cut(logits, logits, limits)[0]) == naive(logits, limits)
+
+
+def by_sorting(logits: np.ndarray, limits: SupportSettings) -> set[int]:
+    """The definition, over the same float32 log-probabilities, by one full stable sort."""
+    logp = torch.log_softmax(torch.tensor(logits), dim=-1)
+    ranked, token = logp.sort(descending=True, stable=True)
+    stays = torch.isfinite(ranked)
+    stays[len(logits) if limits.top_k is None else limits.top_k:] = False
+    if limits.top_p < 1:
+        stays[1:] &= ranked.double().exp().cumsum(-1)[:-1] < limits.top_p
+    return set(token[stays].tolist())
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.05, 1.0, 5.0])
+@pytest.mark.parametrize("levels", [3, 40, 10**6])
+def test_partial_ranking_keeps_what_a_full_sort_keeps(scale, levels):
+    """Flat rows need every rank, steep ones a few, and few levels make ties at every cut."""
+    generator = np.random.default_rng(int(levels + 10 * scale))
+    logits = (np.round(generator.normal(0, 1, (6, 6000)) * levels) / levels * scale).astype(np.float32)
+    logits[0, ::2] = NOWHERE
+    for limits in (SupportSettings(top_p=0.05), SupportSettings(top_p=0.9), SupportSettings(top_p=0.9999),
+                   SupportSettings(top_k=1), SupportSettings(top_k=700), SupportSettings(top_k=700, top_p=0.6)):
+        found = SupportCut(limits)(torch.tensor(logits), "student").numpy()
+        for row in range(6):
+            assert left(found[row]) == by_sorting(logits[row], limits)
 
 
 @pytest.mark.parametrize("who", ["both", "teacher", "student"])

@@ -25,5 +25,5 @@ class ByDisagreement:
         self._alpha = 0.0 if options.follow == "student" else 1.0
 
     def decide(self, at: Situation) -> Decision | None:
-        distance_B = total_variation(at.pair.logp_theta_B_V.exp(), at.pair.logp_t_B_V.exp())
+        distance_B = total_variation(at.pair)
         return follow(at, distance_B <= self._threshold, self._alpha)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from qstar_core.config import AlphaSettings
 from qstar_core.errors import ConfigError
-from qstar_core.mixture.alpha import AlphaSolution, measured
+from qstar_core.mixture.alpha import AlphaSolution, solution_at
 from qstar_core.mixture.geometric import Pair
 from qstar_core.mixture.method import AlphaMethod, AlphaStatus
 from qstar_core.mixture.policies.base import Policy, Situation
@@ -38,7 +38,7 @@ def policies_of(settings: AlphaSettings, special_ids: frozenset[int]) -> tuple[P
 
 def decided(policies: Sequence[Policy], pair: Pair, position_B: Tensor, solution: AlphaSolution,
             method: AlphaMethod) -> AlphaSolution:
-    """The solution after every policy had its say, measured anew at the α that is used."""
+    """The solution after every policy had its say."""
     alpha_B, status_B = solution.alpha_B, solution.status_B
     pure_B = torch.zeros_like(pair.any_common_B) if solution.pure_B is None else solution.pure_B
     for policy in policies:
@@ -49,7 +49,7 @@ def decided(policies: Sequence[Policy], pair: Pair, position_B: Tensor, solution
             status_B = status_B.masked_fill(decision.chosen_B, AlphaStatus.POLICY)
     unmixed_B = ~pair.any_common_B & ~(pure_B & ((alpha_B == 0.0) | (alpha_B == 1.0)))
     status_B = status_B.masked_fill(unmixed_B, AlphaStatus.NO_COMMON_SUPPORT)
-    return measured(pair, method, alpha_B, status_B, pure_B)
+    return solution_at(pair, method, alpha_B, status_B, pure_B)
 
 
 def _build(settings: AlphaSettings) -> Policy:

@@ -20,5 +20,5 @@ class TeacherSpecialTokens:
         self._ids = torch.tensor(sorted(special_ids), dtype=torch.long)
 
     def decide(self, at: Situation) -> Decision | None:
-        likely_B: Tensor = at.pair.logp_t_B_V.argmax(-1)
+        likely_B: Tensor = at.pair.t_B_V.argmax(-1)
         return follow(at, torch.isin(likely_B, self._ids.to(likely_B.device)), 1.0)

@@ -1,0 +1,88 @@
+"""Passes over the vocabulary, as one compiled kernel each where that pays, and as plain torch elsewhere.
+
+A pass is a pure function of a Pair and further tensors with one row per sample. `Pair.fused` says which way a pass
+over it goes; the function is the same, so the plain way is the reference of the compiled one. Any number of rows runs
+through one compiled kernel.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils._triton import has_triton
+
+from qstar_core.errors import EngineError
+
+Passes = Literal["auto", "on", "off"]
+Result = TypeVar("Result")
+
+_WIDE = 16_384
+"""Below this vocabulary the kernels do not earn their compilation back."""
+
+_INLINE = 1_000_000
+_OPTIONS: dict[str, Any] = {"realize_opcount_threshold": _INLINE, "realize_reads_threshold": _INLINE,
+                            "realize_acc_reads_threshold": _INLINE}
+"""Recompute what a second sum needs rather than keep it: a [B, V] buffer costs more than its exponentials."""
+
+_log = logging.getLogger(__name__)
+
+
+def fusable(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Marks a pass: `function(pair, *more)`."""
+    compiled = torch.compile(function, dynamic=True, options=_OPTIONS)
+
+    @wraps(function)
+    def run(pair: Any, *more: Any) -> Result:
+        if not pair.fused:
+            return function(pair, *more)
+        if pair.rows_count > 1:
+            return compiled(pair, *more)
+        # a single row would be compiled apart, and add up in another order
+        twice = pytree.tree_map_only(Tensor, lambda x: torch.cat([x, x]) if x.shape[0] == 1 else x, (pair, *more))
+        result: Result = pytree.tree_map_only(Tensor, lambda x: x[:1], compiled(*twice))
+        return result
+
+    return run
+
+
+def base_free(view: Tensor) -> Tensor:
+    """The same memory, no longer known as part of a larger tensor, whose shape the compiler would tie a kernel to."""
+    return view.data
+
+
+def spread(part_B: Tensor, parts: int) -> Tensor:
+    """One value for every part of a row."""
+    return base_free(part_B.repeat_interleave(parts))
+
+
+def is_fused(wanted: Passes, device: torch.device, vocab: int) -> bool:
+    """Whether to compile, said once in the log where the setting leaves it open."""
+    if wanted == "off" or (wanted == "auto" and vocab < _WIDE):
+        return False
+    missing = _missing(device)
+    if missing is None:
+        return True
+    if wanted == "on":
+        raise EngineError(f"engine.compile = on, and there is no {missing} for {device.type}",
+                          "install it, or use auto or off")
+    _log.warning("the mixing step is not compiled: there is no %s for %s", missing, device.type)
+    return False
+
+
+def _missing(device: torch.device) -> str | None:
+    """What compilation lacks on this machine."""
+    if device.type == "cpu":
+        from torch._inductor.cpp_builder import get_cpp_compiler  # slow to import, and needed here only
+        from torch._inductor.exc import InvalidCxxCompiler
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler:
+            return "C++ compiler"
+        return None
+    return None if device.type == "cuda" and has_triton() else "Triton"
