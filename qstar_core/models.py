@@ -28,6 +28,7 @@ _DECISIVE = (
     "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*.json",
     "tokenizer.model", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.*",
 )
+_WITHOUT_WEIGHTS = tuple(pattern for pattern in _DECISIVE if "safetensors" not in pattern)
 
 
 def resolve_models(settings: Settings, store: ObjectStore, on_progress: Progress | None = None) -> dict[str, ModelRef]:
@@ -36,6 +37,15 @@ def resolve_models(settings: Settings, store: ObjectStore, on_progress: Progress
     return {
         "student": resolve(student, settings.student.revision, on_progress),
         "teacher": resolve(settings.teacher.model, settings.teacher.revision, on_progress),
+    }
+
+
+def tokenizer_folders(settings: Settings, store: ObjectStore) -> dict[str, Path]:
+    """Configuration and tokenizer of both models; of a model on a hub, nothing more is fetched."""
+    student = promoted_student(settings.student, store) if settings.student.model == LATEST else settings.student.model
+    return {
+        "student": _locate(student, settings.student.revision, None, _WITHOUT_WEIGHTS),
+        "teacher": _locate(settings.teacher.model, settings.teacher.revision, None, _WITHOUT_WEIGHTS),
     }
 
 
@@ -87,7 +97,8 @@ def checkpoint_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _locate(name: str, revision: str | None, on_progress: Progress | None) -> Path:
+def _locate(name: str, revision: str | None, on_progress: Progress | None,
+            files: tuple[str, ...] = _DECISIVE) -> Path:
     if name.startswith("builtin:"):
         return _builtin(name.removeprefix("builtin:"), on_progress)
     path = Path(name).expanduser()
@@ -95,7 +106,7 @@ def _locate(name: str, revision: str | None, on_progress: Progress | None) -> Pa
         return path.absolute()
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelError(f"no checkpoint folder at {name}", "check the path, or give a hub id such as owner/name")
-    return download_checkpoint(name, revision, _DECISIVE)
+    return download_checkpoint(name, revision, files)
 
 
 def _builtin(name: str, on_progress: Progress | None) -> Path:

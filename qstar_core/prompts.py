@@ -49,6 +49,7 @@ class PromptRenderer:
         self._context = context
         self._student_template = _compiled("prompts.student", settings.student)
         self._teacher_template = _compiled("prompts.teacher", settings.teacher)
+        self._student_reads_kind = "kind" in _variables(settings.student)
         self._hints = [(_compiled(f"prompts.hints.{i}", hint_template(hint)), _variables(hint_template(hint)))
                        for i, hint in enumerate(settings.hints)]
 
@@ -94,7 +95,7 @@ class PromptRenderer:
     def _refuse_given_answers(self, prompt: Prompt) -> None:
         if prompt.answer is None or prompt.kind == "code":
             return
-        if "kind" in _variables(self._settings.student) and holds(prompt.kind, prompt.answer):
+        if self._student_reads_kind and holds(prompt.kind, prompt.answer):
             raise RowError("the kind holds the answer")
         if self._settings.answer_in_question == "drop" and any(holds(turn.content, prompt.answer)
                                                                for turn in prompt.messages):

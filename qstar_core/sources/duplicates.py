@@ -36,17 +36,16 @@ class Duplicates:
 
 class _Near:
     def __init__(self, threshold: float) -> None:
-        from datasketch import MinHashLSH  # brings scipy, which most runs do not need
+        from datasketch import MinHash, MinHashLSH  # brings scipy, which most runs do not need
 
         self._threshold = threshold
+        self._empty = MinHash(num_perm=_PERMUTATIONS)
         self._lsh: Any = MinHashLSH(threshold=threshold, num_perm=_PERMUTATIONS)
         self._kept: dict[str, tuple[Any, str | None]] = {}
 
     def seen(self, prompt: Prompt) -> bool:
         """Whether an earlier prompt is alike; if none is, this one is remembered."""
-        from datasketch import MinHash
-
-        found = MinHash(num_perm=_PERMUTATIONS)
+        found = self._empty.copy()
         found.update_batch(sorted(shingles("\n".join(message.content for message in prompt.messages))))
         gold = None if prompt.answer is None else prompt.answer.casefold()
         for name in self._lsh.query(found):
