@@ -46,15 +46,21 @@ def is_pattern(text: str) -> bool:
     return any(sign in text for sign in "*?[")
 
 
-def local_files(settings: SourceSettings) -> list[Path]:
-    """The files of a folder or a pattern; empty where there is none of a known kind."""
+def local_path(settings: SourceSettings) -> Path:
     path = Path(settings.path)
+    return path.expanduser() if path.parts[:1] == ("~",) else path
+
+
+def local_files(settings: SourceSettings) -> list[Path]:
+    """The files of a folder or a pattern, hidden ones aside; empty where there is none of a known kind."""
+    path = local_path(settings)
     if path.is_dir():
         found = [file for file in path.rglob("*") if file.is_file() and kind_of(file.name)]
-        named = {str(file.relative_to(path)): file for file in found}
+        named = {str(file.relative_to(path)): file for file in found
+                 if not any(part.startswith(".") for part in file.relative_to(path).parts)}
         return [named[name] for name in of_split(sorted(named), settings)]
     anchor = Path(path.anchor) if path.is_absolute() else Path()
-    pattern = str(path.relative_to(path.anchor)) if path.is_absolute() else settings.path
+    pattern = str(path.relative_to(path.anchor)) if path.is_absolute() else str(path)
     return sorted(file for file in anchor.glob(pattern) if file.is_file() and kind_of(file.name))
 
 

@@ -19,6 +19,7 @@ from qstar_core.sources.files import (
     is_saved,
     kind_of,
     local_files,
+    local_path,
 )
 from qstar_core.sources.readers.hub import read_hub
 from qstar_core.sources.readers.lines import read_lines
@@ -43,7 +44,7 @@ class SourceRow:
 def read_rows(settings: SourceSettings) -> Iterator[SourceRow]:
     """All rows in order, from the first; a row is numbered within its file."""
     check_path(settings)
-    path = Path(settings.path)
+    path = local_path(settings)
     if settings.path.startswith("s3://"):
         yield from _bucket_rows(settings)
     elif path.is_file():
@@ -59,7 +60,17 @@ def read_rows(settings: SourceSettings) -> Iterator[SourceRow]:
 
 def check_path(settings: SourceSettings) -> None:
     """DataError where the path is a local one that cannot be read. What may be a hub id is left to the hub."""
-    path = Path(settings.path)
+    try:
+        _check_path(settings)
+    except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be read
+        raise DataError(f"cannot look at {settings.path[:200]!r}: {error.__class__.__name__}",
+                        "check source.path") from None
+
+
+def _check_path(settings: SourceSettings) -> None:
+    if not settings.path.strip():
+        raise DataError("source.path is empty", f"give a file that ends in {KNOWN}, or a folder or hub id")
+    path = local_path(settings)
     if settings.path.startswith("s3://") or is_saved(path):
         return
     if _several(settings):
@@ -72,14 +83,14 @@ def check_path(settings: SourceSettings) -> None:
             raise DataError(f"{path} holds no usable row", "the file is empty")
     elif kind_of(path.name) is not None:
         raise DataError(f"no file at {path}", "check source.path")
-    elif path.is_absolute() or settings.path.startswith(".") or len(path.parts) > 2 or not path.name:
+    elif path.is_absolute() or settings.path.startswith((".", "~")) or len(path.parts) > 2 or not path.name:
         raise DataError(f"no dataset at {settings.path}", f"give a file that ends in {KNOWN}, or a folder, an "
                                                           "s3:// prefix or a hub id")
 
 
 def source_state(settings: SourceSettings) -> str:
     """Changes when the content of a source does; what lies on a hub is known by its name and revision alone."""
-    path = Path(settings.path)
+    path = local_path(settings)
     if path.is_file():
         return sha256_file(path)[:12]
     if settings.path.startswith("s3://"):
@@ -97,7 +108,7 @@ def source_state(settings: SourceSettings) -> str:
 
 def _several(settings: SourceSettings) -> bool:
     """A pattern, or a folder of files. A folder whose card says which files it has is read as the hub would."""
-    path = Path(settings.path)
+    path = local_path(settings)
     if not path.is_dir():
         return is_pattern(settings.path)
     card = path / "README.md"

@@ -115,12 +115,26 @@ def test_the_files_of_a_folder_are_read_in_order_and_by_split(tmp_path: Path) ->
     for name, part in (("train-00001.jsonl", ROWS[5:9]), ("train-00000.jsonl", ROWS[:5]), ("test.jsonl", ROWS[20:])):
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in part))
     (tmp_path / "notes.txt").write_text("no data")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "train-00002.jsonl").write_text('{"question": "hidden"}')
     assert values(tmp_path) == ROWS[:9] and values(tmp_path, split="test") == ROWS[20:]
     assert values(tmp_path / "*.jsonl") == ROWS[20:] + ROWS[:9], "a pattern takes every file that it names"
     with pytest.raises(DataError, match=r"no files of split 'validation' .* test or train"):
         values(tmp_path, split="validation")
     rows = list(read_rows(SourceSettings(path=str(tmp_path))))
     assert rows[5].file.endswith("train-00001.jsonl") and rows[5].row.index == 0, "a row is numbered within its file"
+
+
+def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    WRITERS["rows.jsonl"](tmp_path / "rows.jsonl")
+    assert values("~/rows.jsonl") == values("~/*.jsonl") == ROWS
+
+
+@pytest.mark.parametrize("path", ["", "  ", "x" * 5000, "~/nothing", "a/b/c", "gs://bucket/x", "/dev/zero", "./none"])
+def test_a_path_that_leads_nowhere_is_one_line(path: str) -> None:
+    with pytest.raises(DataError, match=r"source\.path|no dataset at"):
+        values(path)
 
 
 def test_a_folder_without_data_is_named(tmp_path: Path) -> None:

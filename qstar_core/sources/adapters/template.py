@@ -37,7 +37,8 @@ def _filled(template: Template, columns: Columns) -> str:
         text = template.render({name: columns.get(name) for name in columns.names}).strip()
     except UndefinedError as error:
         raise RowError(f"source.template: {error}") from None
-    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError,
+            ValueError) as error:
         raise RowError(f"source.template cannot be filled: {type(error).__name__}") from None
     if not text:
         raise RowError("the prompt is empty")
