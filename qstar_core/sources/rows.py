@@ -76,6 +76,8 @@ def _check_path(settings: SourceSettings) -> None:
     if _several(settings):
         if not local_files(settings):
             raise DataError(f"no data files at {settings.path}", f"give files that end in {KNOWN}")
+    elif path.is_dir():
+        return
     elif path.is_file():
         if kind_of(path.name) is None:
             raise DataError(f"{path} is of no known kind", f"convert it to one of {KNOWN}")
@@ -98,7 +100,7 @@ def source_state(settings: SourceSettings) -> str:
         return content_hash([[info.key, info.size, info.etag] for info in objects])[:12]
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
-    elif is_pattern(settings.path):
+    elif _several(settings):
         files = local_files(settings)
     else:
         return "named"
@@ -110,7 +112,7 @@ def _several(settings: SourceSettings) -> bool:
     """A pattern, or a folder of files. A folder whose card says which files it has is read as the hub would."""
     path = local_path(settings)
     if not path.is_dir():
-        return is_pattern(settings.path)
+        return is_pattern(settings.path) and not path.is_file()
     card = path / "README.md"
     return not (card.is_file() and "\nconfigs:" in card.read_text(encoding="utf-8", errors="replace")[:20_000])
 

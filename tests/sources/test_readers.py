@@ -125,9 +125,25 @@ def test_the_files_of_a_folder_are_read_in_order_and_by_split(tmp_path: Path) ->
     assert rows[5].file.endswith("train-00001.jsonl") and rows[5].row.index == 0, "a row is numbered within its file"
 
 
+def test_a_folder_with_a_card_is_read_as_the_hub_would(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("---\nconfigs:\n- config_name: main\n  data_files:\n  - split: train\n"
+                                        "    path: part/a.jsonl\n  - split: test\n    path: part/b.jsonl\n---\n")
+    (tmp_path / "part").mkdir()
+    for name, part in (("a", ROWS[:4]), ("b", ROWS[4:6])):
+        (tmp_path / "part" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    assert values(tmp_path) == ROWS[:4] and values(tmp_path, subset="main", split="test") == ROWS[4:6]
+    with pytest.raises(DataError, match=r"cannot read .* source\.subset and source\.split"):
+        values(tmp_path, split="nowhere")
+    with pytest.raises(DataError, match=r"cannot read .*other"):
+        values(tmp_path, subset="other")
+
+
 def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     WRITERS["rows.jsonl"](tmp_path / "rows.jsonl")
+    WRITERS["rows.jsonl"](tmp_path / "rows[1].jsonl")
+    assert values("~/rows[1].jsonl") == ROWS, "a file may be named like a pattern"
+    (tmp_path / "rows[1].jsonl").unlink()
     assert values("~/rows.jsonl") == values("~/*.jsonl") == ROWS
 
 

@@ -16,7 +16,7 @@ from qstar_core.sources.readers.lines import read_lines
 from qstar_core.sources.readers.row import LONGEST, Row, overlong, parsed, unreadable
 from qstar_core.sources.readers.text import open_bytes
 
-_OPENING = re.compile(rb'\s*(?:\[|\{\s*"(?:data|rows|examples|instances|train|test|validation)"\s*:\s*\[)')
+_OPENING = re.compile(rb'\s*(?:\[|\{\s*"(?:data|rows|examples|instances)"\s*:\s*\[)')
 _OUTSIDE = re.compile(rb'["\[\]{},]')
 _INSIDE = re.compile(rb'["\\]')
 _BLOCK = 1 << 16

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from qstar_core.errors import DataError
+from qstar_core.records import JsonObject
 from qstar_core.sources.readers.row import LONGEST, Row, unreadable
 from qstar_core.sources.readers.text import open_bytes
 
 _BATCH = 256
+_NO_VALUES = (ValueError, OverflowError)  # of these are UnicodeDecodeError and pyarrow's ArrowInvalid
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError, RuntimeError)
 
 
 def read_csv(path: Path, name: str) -> Iterator[Row]:
@@ -50,7 +53,7 @@ def read_parquet(path: Path, name: str) -> Iterator[Row]:
                 for row in _rows(batch, index):
                     yield row
                     index += 1
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pa.ArrowException, *_DAMAGE) as error:
         raise unreadable(name, index, error) from None
 
 
@@ -66,7 +69,7 @@ def read_arrow(path: Path, name: str) -> Iterator[Row]:
                     for row in _rows(batch.slice(part, _BATCH), index):
                         yield row
                         index += 1
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pa.ArrowException, *_DAMAGE) as error:
         raise unreadable(name, index, error) from None
 
 
@@ -86,7 +89,7 @@ def read_saved(path: Path, split: str) -> Iterator[Row]:
             for row in _rows(table, index):
                 yield row
                 index += 1
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (pa.ArrowException, *_DAMAGE) as error:
         raise unreadable(str(path), index, error) from None
 
 
@@ -105,13 +108,20 @@ def _batches(source: Any) -> Iterator[Any]:
 def _rows(batch: Any, first: int) -> Iterator[Row]:
     """Row by row where a batch as a whole cannot be turned into values, so that only the row at fault is lost."""
     try:
-        values = batch.to_pylist()
-    except (UnicodeDecodeError, OverflowError, ValueError):
+        values = _values(batch)
+    except _NO_VALUES:
         for offset in range(batch.num_rows):
             try:
-                yield Row(first + offset, batch.slice(offset, 1).to_pylist()[0])
-            except (UnicodeDecodeError, OverflowError, ValueError):
+                yield Row(first + offset, _values(batch.slice(offset, 1))[0])
+            except _NO_VALUES:
                 yield Row(first + offset, None, "the row holds bytes that are no text")
         return
     for offset, row in enumerate(values):
         yield Row(first + offset, row)
+
+
+def _values(batch: Any) -> list[JsonObject]:
+    """Validated before: offsets that lead out of the data would end the process."""
+    batch.validate(full=True)
+    found: list[JsonObject] = batch.to_pylist()
+    return found
