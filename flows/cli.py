@@ -18,6 +18,7 @@ from flows.commands.analysis import analyze
 from flows.commands.completion import completion
 from flows.commands.datasets import datasets
 from flows.commands.doctor import doctor
+from flows.commands.inspect import inspect
 from flows.commands.run import demo, generate, refresh
 from flows.commands.settings import config
 from flows.commands.stack import down, up
@@ -27,7 +28,7 @@ from qstar_core.home import subfolder
 
 click.rich_click.COMMAND_GROUPS = {
     "qstar": [
-        {"name": "Make data", "commands": ["demo", "generate", "refresh"]},
+        {"name": "Make data", "commands": ["inspect", "demo", "generate", "refresh"]},
         {"name": "Look at data", "commands": ["datasets", "analyze"]},
         {"name": "Set up", "commands": ["config", "doctor", "up", "down", "completion"]},
     ]
@@ -44,7 +45,7 @@ def qstar() -> None:
     """
 
 
-for command in (demo, generate, refresh, datasets, analyze, config, doctor, up, down, completion):
+for command in (inspect, demo, generate, refresh, datasets, analyze, config, doctor, up, down, completion):
     qstar.add_command(command)
 
 

@@ -10,6 +10,8 @@ from decimal import Decimal, InvalidOperation
 # Possessive: a completion of nothing but white space must not make the search go back and forth.
 _MARKS = (re.compile(r"####\s*+"), re.compile(r"\banswer\b(?:\s++is\b)?+\s*+[:=]?+\s*+", re.IGNORECASE))
 _NUMBER = re.compile(r"[-−]?\d+(?:,\d+)*(?:\.\d+)?")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_BARE_BOX = re.compile(r"\\boxed +([^\s{}$\\]+)")
 _WRAPPING = " \t$*`'\".,;:!?"
 
 
@@ -35,15 +37,18 @@ def same_answer(given: str, gold: str) -> bool:
 
 
 def last_boxed(text: str) -> str | None:
-    """What stands in the last `\\boxed{…}`, braces balanced."""
-    start = text.rfind("\\boxed{")
+    """What stands in the last `\\boxed{…}` or `\\fbox{…}`, braces balanced; `\\boxed 5` boxes one word."""
+    start = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
+    unbraced = text.rfind("\\boxed ")
+    if unbraced > start and (word := _BARE_BOX.match(text, unbraced)) is not None:
+        return word[1]
     if start < 0:
         return None
     depth = 0
-    for end in range(start + 6, len(text)):
-        depth += (text[end] == "{") - (text[end] == "}")
+    for brace in _BRACE.finditer(text, start + 1):
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
         if depth == 0:
-            return text[start + 7 : end].strip()
+            return text[text.index("{", start) + 1 : brace.start()].strip()
     return None
 
 

@@ -33,16 +33,31 @@ class StoreSettings(Section):
 
 
 class SourceSettings(Section):
-    path: str = Field("builtin:problems", description="File (jsonl, json, csv, parquet), hub id, or builtin:problems")
-    adapter: str = Field("auto", description="How rows become prompts: auto, question_answer, gsm8k, math, messages")
+    path: str = Field("builtin:problems", description="File, pattern, folder, s3://bucket/prefix, hub id, or "
+                                                      "builtin:problems")
+    adapter: str = Field("auto", description="Schema of the rows; auto takes the one that their columns name")
+    columns: dict[str, str] = Field(default_factory=dict, description="Column by the name that the schema expects; "
+                                                                      "a dotted name reaches into a column")
+    template: str | None = Field(None, description="Jinja template of the question over a row's columns, instead of a "
+                                                   "schema")
     prompt_field: str | None = Field(None, description="Column with the question, where the adapter's own does not fit")
     answer_field: str | None = Field(None, description="Column with the gold answer")
     solution_field: str | None = Field(None, description="Column with a worked solution")
     kind: str | None = Field(None, description="Kind of problem to record, where rows do not say it")
-    split: str = Field("train", description="Split of a hub dataset")
+    subset: str | None = Field(None, description="Configuration of a hub dataset, such as main")
+    split: str = Field("train", description="Split of a hub dataset, folder or prefix")
+    revision: str | None = Field(None, description="Revision of a hub dataset")
     start: int = Field(0, ge=0, description="Rows to skip at the beginning")
     limit: int | None = Field(None, ge=1, description="Rows to read at most")
+    shuffle_seed: int | None = Field(None, description="Shuffles the rows by this seed; empty: the order of the files")
+    shuffle_buffer: int = Field(10_000, ge=1, le=10_000_000, description="Rows in memory while shuffling")
+    shard_count: int = Field(1, ge=1, description="Shards that the source is dealt to")
+    shard_index: int = Field(0, ge=0, description="Which of the shards is read, counted from 0")
+    near_duplicates: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="Drops questions with the same gold and five-word shingles at least this alike, such as 0.7")
+    validation: float = Field(0.0, ge=0, lt=1, description="Share of prompts that are held out and never sampled")
     seed: int = Field(0, description="Seed of builtin:problems")
+    s3: S3Settings = Field(S3Settings(), description="How to reach the bucket of an s3:// path")
 
 
 class StudentSettings(Section):
@@ -66,6 +81,12 @@ class PromptSettings(Section):
                          description="What the teacher reads")
     student_system: str | None = Field(None, description="System prompt of the student")
     teacher_system: str | None = Field(None, description="System prompt of the teacher")
+    hints: tuple[str, ...] = Field((), description="Templates of the teacher to draw from by prompt, or ready styles: "
+                                                   "none, answer, check, solution, reply; empty: prompts.teacher")
+    reply_prefixes: tuple[str, ...] = Field((), description="Beginnings of the reply to draw from by prompt, the same "
+                                                            "for both")
+    answer_in_question: Literal["keep", "drop"] = Field(
+        "keep", description="What becomes of a prompt whose question contains the gold answer")
 
 
 class PolicySettings(Section):

@@ -13,7 +13,9 @@ from typing import Any
 from qstar_core.config import SourceSettings
 from qstar_core.errors import DataError, RowError
 from qstar_core.records import Message, Prompt, PromptPair
-from qstar_core.sources.adapters import adapter_for, messages
+from qstar_core.sources.adapters.chat import MESSAGES
+from qstar_core.sources.adapters.table import adapter_for
+from qstar_core.sources.columns import Columns
 
 Row = Mapping[str, Any]
 Input = str | Row | Sequence[Message | Row] | Prompt | PromptPair
@@ -41,10 +43,10 @@ def _prompt_of(given: Any, number: int) -> Prompt | PromptPair:
         if isinstance(given, Mapping):
             return _writable(_from_row(dict(given)))
         if isinstance(given, Sequence):
-            return _writable(messages({"messages": [_turn(turn) for turn in given]}, _SOURCE))
+            return _writable(_from_turns([_turn(turn) for turn in given]))
     except (RowError, DataError) as error:
         problem = error.problem if isinstance(error, DataError) else str(error)
-        raise DataError(f"prompt {number}: {problem}", _FORMS) from None
+        raise DataError(f"prompt {number}: {problem.removeprefix(': ')}", _FORMS) from None  # there is no path
     raise DataError(f"prompt {number} is a {type(given).__name__}", _FORMS)
 
 
@@ -53,8 +55,11 @@ def _from_row(row: dict[str, Any]) -> Prompt:
         raise RowError(f"a row has the column {odd!r}, which is no name")
     if {"role", "content"} <= row.keys():
         raise RowError("a single message; a conversation is a list of them, and several prompts are a list of those")
-    _, adapter = adapter_for(_SOURCE, row)
-    return adapter(row, _SOURCE)
+    return adapter_for(_SOURCE, [row]).adapt(Columns(row), _SOURCE)
+
+
+def _from_turns(turns: list[Any]) -> Prompt:
+    return MESSAGES.adapt(Columns({"messages": turns}), _SOURCE)
 
 
 def _writable(prompt: Prompt) -> Prompt:

@@ -31,6 +31,7 @@ _DECISIVE = (
     "tokenizer.model", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.*",
     _ADAPTER,
 )
+_WITHOUT_WEIGHTS = tuple(pattern for pattern in _DECISIVE if "safetensors" not in pattern)
 
 
 def resolve_models(settings: Settings, store: ObjectStore, on_progress: Progress | None = None) -> dict[str, ModelRef]:
@@ -40,6 +41,24 @@ def resolve_models(settings: Settings, store: ObjectStore, on_progress: Progress
         "student": resolve(student, settings.student.revision, on_progress, settings.student.base),
         "teacher": resolve(settings.teacher.model, settings.teacher.revision, on_progress),
     }
+
+
+def tokenizer_folders(settings: Settings, store: ObjectStore) -> dict[str, Path]:
+    """Configuration and tokenizer of both models; of a model on a hub, nothing more is fetched."""
+    student = promoted_student(settings.student, store) if settings.student.model == LATEST else settings.student.model
+    return {
+        "student": _tokenizer_folder(student, settings.student.revision, settings.student.base),
+        "teacher": _tokenizer_folder(settings.teacher.model, settings.teacher.revision, None),
+    }
+
+
+def _tokenizer_folder(name: str, revision: str | None, base: str | None) -> Path:
+    """An adapter speaks as its base does."""
+    path = _locate(name, revision, None, _WITHOUT_WEIGHTS)
+    if not (path / _ADAPTER).is_file():
+        return path
+    wanted, base_revision = _base_of(name, path, base)
+    return _tokenizer_folder(wanted, base_revision, None)
 
 
 def resolve(name: str, revision: str | None, on_progress: Progress | None = None, base: str | None = None) -> ModelRef:
@@ -53,13 +72,7 @@ def resolve(name: str, revision: str | None, on_progress: Progress | None = None
 
 def _adapter(name: str, revision: str | None, path: Path, base: str | None,
              on_progress: Progress | None) -> ModelRef:
-    from qstar_core.engine.adapter import adapter_config
-
-    config = adapter_config(path)
-    wanted = base or config.base_model_name_or_path
-    base_revision = config.revision if wanted == config.base_model_name_or_path else None
-    if not wanted:
-        raise ModelError(f"the adapter {name} does not name its base", "set student.base")
+    wanted, base_revision = _base_of(name, path, base)
     try:
         under = resolve(wanted, base_revision, on_progress)
     except ModelError as error:
@@ -71,6 +84,17 @@ def _adapter(name: str, revision: str | None, path: Path, base: str | None,
         name=name, path=under.path, revision=revision, sha256=content_hash([under.sha256, checkpoint_hash(path)]),
         adapter=AdapterRef(path=str(path), base=wanted, base_sha256=under.sha256),
     )
+
+
+def _base_of(name: str, path: Path, base: str | None) -> tuple[str, str | None]:
+    """The base that the settings or the adapter name, and its revision."""
+    from qstar_core.engine.adapter import adapter_config
+
+    config = adapter_config(path)
+    wanted = base or config.base_model_name_or_path
+    if not wanted:
+        raise ModelError(f"the adapter {name} does not name its base", "set student.base")
+    return wanted, config.revision if wanted == config.base_model_name_or_path else None
 
 
 def present(ref: ModelRef) -> ModelRef:
@@ -116,7 +140,8 @@ def checkpoint_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _locate(name: str, revision: str | None, on_progress: Progress | None) -> Path:
+def _locate(name: str, revision: str | None, on_progress: Progress | None,
+            files: tuple[str, ...] = _DECISIVE) -> Path:
     if name.startswith("builtin:"):
         return _builtin(name.removeprefix("builtin:"), on_progress)
     path = Path(name).expanduser()
@@ -124,7 +149,7 @@ def _locate(name: str, revision: str | None, on_progress: Progress | None) -> Pa
         return path.absolute()
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelError(f"no checkpoint folder at {name}", "check the path, or give a hub id such as owner/name")
-    return download_checkpoint(name, revision, _DECISIVE)
+    return download_checkpoint(name, revision, files)
 
 
 def _builtin(name: str, on_progress: Progress | None) -> Path:

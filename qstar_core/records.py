@@ -80,7 +80,8 @@ class RowReject(Record):
 
 
 class PromptPair(Record):
-    """One prompt rendered for both roles. The ids, never the texts, enter the engine."""
+    """One prompt rendered for both roles. The ids, never the texts, enter the engine. Both texts end in the reply
+    prefix, which is the beginning of every completion."""
 
     prompt_id: str
     student_messages: tuple[Message, ...]
@@ -88,6 +89,7 @@ class PromptPair(Record):
     teacher_text: str
     student_ids: tuple[int, ...]
     teacher_ids: tuple[int, ...]
+    reply_prefix: str = ""
 
 
 class FinishReason(StrEnum):

@@ -8,12 +8,15 @@ from qstar_core.config import Settings
 from qstar_core.models import resolve_models
 from qstar_core.records import ModelRef
 from qstar_core.stages.ingest import ingest
-from qstar_core.stages.lines import load_record
-from qstar_core.stages.plan import Ingest, load_plan
+from qstar_core.stages.inspection import one_line
+from qstar_core.stages.lines import load_lines, load_record
+from qstar_core.stages.plan import Ingest, PlannedPrompt, load_plan
 from qstar_core.stages.planning import plan_round
 from qstar_core.stages.workspace import Workspace
 from tasks.events import Event, emit
 from tasks.retrying import DELAYS_S, RETRIES, retry_if_transient
+
+_LONGEST = 400
 
 
 @task(name="resolve models", retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=retry_if_transient)
@@ -33,6 +36,10 @@ def ingest_task(settings: Settings, round_name: str) -> str:
     told = f"{found.prompts.rows} prompts from {settings.source.path}, {found.rejects.rows} rows rejected"
     get_run_logger().info(told)
     emit(Event("ingest", text=told))
+    if found.schema_name:
+        taken_for = f"{found.schema_name}, by the columns {one_line(', '.join(found.columns), _LONGEST)}"
+        get_run_logger().info("schema %s", taken_for)
+        emit(Event("schema", text=taken_for))
     return key
 
 
@@ -49,6 +56,9 @@ def plan_task(settings: Settings, ingest_key: str, models: dict[str, ModelRef], 
         told += f"; {rendered.entered - rendered.kept} of {rendered.entered} prompts dropped ({reasons})"
     get_run_logger().info(told)
     emit(Event("plan", text=told))
+    pair = load_lines(workspace.store, plan.shards[0].jobs, PlannedPrompt)[0].pair
+    emit(Event("student", text=f"reads {one_line(pair.student_text, _LONGEST)}"))
+    emit(Event("teacher", text=f"reads {one_line(pair.teacher_text, _LONGEST)}"))
     return key
 
 

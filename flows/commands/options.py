@@ -29,6 +29,8 @@ OLDER_NAMES = {
     "engine.diagnostics": "--save_diagnostics", "source.prompt_field": "--prompt_field",
     "source.adapter": "--dataset_adapter",
 }
+# Short names that every command with settings knows.
+SHORT_NAMES = {"source.adapter": "--schema"}
 _FLAG_OPTIONS = "settings"
 
 
@@ -67,7 +69,7 @@ def given_flags() -> dict[str, Any]:
 
 def _option(name: str, field: FieldInfo, older_names: bool) -> Callable[[F], F]:
     older = OLDER_NAMES.get(name) if older_names else None
-    names = [f"--{name}", *([older] if older else [])]
+    names = [f"--{name}", *([SHORT_NAMES[name]] if name in SHORT_NAMES else []), *([older] if older else [])]
     parameter = name.replace(".", "__")
 
     def remember(context: click.Context, _: click.Parameter, value: str | None) -> None:

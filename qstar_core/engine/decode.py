@@ -141,7 +141,8 @@ class LockstepEngine:
 
     def _text(self, sequence: Sequence, reason: FinishReason) -> str:
         ids = sequence.tokens[:-1] if reason is FinishReason.STOP else sequence.tokens
-        return self._tokenizer.decode(ids)
+        pair = sequence.job.pair
+        return self._tokenizer.decode_after(pair.student_ids, ids) if pair.reply_prefix else self._tokenizer.decode(ids)
 
 
 class _Prompts:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from qstar_core.engine.hf import COMPLETE, LoadedModel, first_line
-from qstar_core.errors import ModelError
-from qstar_core.records import Message
+from qstar_core.errors import ModelError, RowError
+from qstar_core.records import Message, Role
 
 
 class ChatTokenizer:
@@ -27,10 +29,14 @@ class ChatTokenizer:
             token.content for token in self._tokenizer.added_tokens_decoder.values() if token.special
         }
 
-    def render(self, messages: tuple[Message, ...]) -> tuple[str, tuple[int, ...]]:
-        """The text that opens the assistant's turn, and its token ids."""
+    def render(self, messages: tuple[Message, ...], reply: str = "") -> tuple[str, tuple[int, ...]]:
+        """The text that opens the assistant's turn, with the beginning of the reply, and its token ids. The template
+        writes what begins a text, such as BOS; the tokenizer adds nothing. RowError where it refuses the turns."""
         turns = [message.model_dump(mode="json") for message in messages]
-        text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        try:
+            text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) + reply
+        except TemplateError as error:
+            raise RowError(f"the chat template of {self.name} refuses the conversation: {first_line(error)}") from None
         return text, self.encode(text)
 
     def encode(self, text: str) -> tuple[int, ...]:
@@ -40,6 +46,22 @@ class ChatTokenizer:
     def read(self, ids: list[int] | tuple[int, ...]) -> str:
         """The text as it stands, without control tokens."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    @cached_property
+    def system_role(self) -> bool:
+        """Whether the chat template renders a system message."""
+        mark = "qstar system probe"
+        probe = (Message(role=Role.SYSTEM, content=mark), Message(role=Role.USER, content="x"))
+        try:
+            return mark in self.render(probe)[0]
+        except RowError:
+            return False
+
+    def decode_after(self, before: tuple[int, ...], ids: list[int]) -> str:
+        """What the ids add to the text of those before them, with the blanks between the two."""
+        whole, shown = (str(self._tokenizer.decode(part, skip_special_tokens=True))
+                        for part in ([*before, *ids], list(before)))
+        return whole[len(shown):].rstrip()
 
     def decode(self, ids: list[int] | tuple[int, ...]) -> str:
         return self.read(ids).strip()

@@ -1,111 +1,128 @@
-"""Rows of a file or hub dataset as plain dictionaries, streamed; a row that cannot be read is yielded as its fault."""
+"""Rows of files, folders, buckets and hub datasets as plain dictionaries, streamed in a fixed order; a row that cannot
+be read comes as its fault, and a file that cannot is a DataError that names it.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from qstar_core.config import SourceSettings
 from qstar_core.errors import DataError
-from qstar_core.records import JsonObject
+from qstar_core.records import content_hash
+from qstar_core.sources.files import (
+    KNOWN,
+    bucket_files,
+    fetched,
+    is_pattern,
+    is_saved,
+    kind_of,
+    local_files,
+    local_path,
+)
+from qstar_core.sources.readers.hub import read_hub
+from qstar_core.sources.readers.lines import read_lines
+from qstar_core.sources.readers.listing import read_json
+from qstar_core.sources.readers.row import Row
+from qstar_core.sources.readers.table import read_arrow, read_csv, read_parquet, read_saved
+from qstar_core.store.integrity import sha256_file
 
-_LONGEST_LINE = 10_000_000
-_READERS = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
+_READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
+    "lines": read_lines, "json": read_json, "csv": read_csv, "parquet": read_parquet, "arrow": read_arrow,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """`values` is None where the row is at fault; `fault` says why and `text` is its beginning."""
+class SourceRow:
+    """A row, and the name of the file that it is a row of."""
 
-    index: int
-    values: JsonObject | None
-    fault: str = ""
-    text: str = ""
+    file: str
+    row: Row
 
 
-def read_rows(settings: SourceSettings) -> Iterator[Row]:
-    """All rows in order, from the first."""
+def read_rows(settings: SourceSettings) -> Iterator[SourceRow]:
+    """All rows in order, from the first; a row is numbered within its file."""
     check_path(settings)
-    path = Path(settings.path)
-    if path.suffix == ".jsonl":
-        return _jsonl(path)
-    return _by_library(_READERS.get(path.suffix, ""), settings, str(path))
+    path = local_path(settings)
+    if settings.path.startswith("s3://"):
+        yield from _bucket_rows(settings)
+    elif path.is_file():
+        yield from _file_rows(path, settings.path)
+    elif is_saved(path):
+        yield from (SourceRow(settings.path, row) for row in read_saved(path, settings.split))
+    elif _several(settings):
+        for file in local_files(settings):
+            yield from _file_rows(file, str(file))
+    else:
+        yield from (SourceRow(settings.path, row) for row in read_hub(settings))
 
 
 def check_path(settings: SourceSettings) -> None:
     """DataError where the path is a local one that cannot be read. What may be a hub id is left to the hub."""
-    path = Path(settings.path)
-    if path.is_dir():
+    try:
+        _check_path(settings)
+    except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be read
+        raise DataError(f"cannot look at {settings.path[:200]!r}: {error.__class__.__name__}",
+                        "check source.path") from None
+
+
+def _check_path(settings: SourceSettings) -> None:
+    if not settings.path.strip():
+        raise DataError("source.path is empty", f"give a file that ends in {KNOWN}, or a folder or hub id")
+    path = local_path(settings)
+    if settings.path.startswith("s3://") or is_saved(path):
         return
-    if path.is_file() or path.suffix in (".jsonl", *_READERS):
-        if not path.is_file():
-            raise DataError(f"no file at {path}", "check source.path")
-        if path.suffix not in (".jsonl", *_READERS):
-            raise DataError(f"{path} is of no known kind", f"convert it to one of .jsonl, {', '.join(_READERS)}")
+    if _several(settings):
+        if not local_files(settings):
+            raise DataError(f"no data files at {settings.path}", f"give files that end in {KNOWN}")
+    elif path.is_dir():
+        return
+    elif path.is_file():
+        if kind_of(path.name) is None:
+            raise DataError(f"{path} is of no known kind", f"convert it to one of {KNOWN}")
         if path.stat().st_size == 0:
             raise DataError(f"{path} holds no usable row", "the file is empty")
-        if path.suffix == ".json":
-            _refuse_lone_value(path)
-    elif path.is_absolute() or settings.path.startswith(".") or len(path.parts) > 2:
-        raise DataError(f"no dataset at {settings.path}", "give a .jsonl, .json, .csv or .parquet file, or a hub id")
+    elif kind_of(path.name) is not None:
+        raise DataError(f"no file at {path}", "check source.path")
+    elif path.is_absolute() or settings.path.startswith((".", "~")) or len(path.parts) > 2 or not path.name:
+        raise DataError(f"no dataset at {settings.path}", f"give a file that ends in {KNOWN}, or a folder, an "
+                                                          "s3:// prefix or a hub id")
 
 
-def _refuse_lone_value(path: Path) -> None:
-    """A file that is `null` or a number would crash the library's reader, and the process with it."""
-    with path.open("rb") as file:
-        if file.read(1000).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"[", b"{", b""):
-            raise DataError(f"{path} holds neither a list nor objects", "give a list of JSON objects")
+def source_state(settings: SourceSettings) -> str:
+    """Changes when the content of a source does; what lies on a hub is known by its name and revision alone."""
+    path = local_path(settings)
+    if path.is_file():
+        return sha256_file(path)[:12]
+    if settings.path.startswith("s3://"):
+        _, objects = bucket_files(settings)
+        return content_hash([[info.key, info.size, info.etag] for info in objects])[:12]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+    elif _several(settings):
+        files = local_files(settings)
+    else:
+        return "named"
+    return content_hash([[str(file.relative_to(path) if path.is_dir() else file), file.stat().st_size]
+                         for file in files])[:12]
 
 
-def _jsonl(path: Path) -> Iterator[Row]:
-    with path.open("rb") as lines:
-        index = -1
-        for line in lines:
-            if line.strip():
-                index += 1
-                yield _parsed(index, line)
+def _several(settings: SourceSettings) -> bool:
+    """A pattern, or a folder of files. A folder whose card says which files it has is read as the hub would."""
+    path = local_path(settings)
+    if not path.is_dir():
+        return is_pattern(settings.path) and not path.is_file()
+    card = path / "README.md"
+    return not (card.is_file() and "\nconfigs:" in card.read_text(encoding="utf-8", errors="replace")[:20_000])
 
 
-def _parsed(index: int, line: bytes) -> Row:
-    beginning = line[:300].decode("utf-8", "replace").strip()
-    if len(line) > _LONGEST_LINE:
-        return Row(index, None, "the line is longer than 10 MB", beginning)
-    try:
-        values = json.loads(line.decode("utf-8-sig" if index == 0 else "utf-8"))
-    except UnicodeDecodeError:
-        return Row(index, None, "the line is not UTF-8", beginning)
-    except (ValueError, RecursionError):  # ValueError also for an integer of thousands of digits
-        return Row(index, None, "the line is not JSON", beginning)
-    if not isinstance(values, dict):
-        return Row(index, None, "the line is not a JSON object", beginning)
-    if b"\\ud" in line.lower() and not _encodes(values):
-        return Row(index, None, "the line escapes half of a surrogate pair", beginning)
-    return Row(index, values, text=beginning)
+def _file_rows(path: Path, name: str) -> Iterator[SourceRow]:
+    yield from (SourceRow(name, row) for row in _READERS[kind_of(name) or ""](path, name))
 
 
-def _encodes(values: JsonObject) -> bool:
-    """Whether every text can be written again."""
-    try:
-        json.dumps(values, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _by_library(builder: str, settings: SourceSettings, file: str) -> Iterator[Row]:
-    """Everything that the datasets library reads, as a stream; it never runs code of the dataset."""
-    import datasets
-
-    try:
-        if builder:
-            rows: Any = datasets.load_dataset(builder, data_files=file, split="train", streaming=True)
-        else:
-            rows = datasets.load_dataset(settings.path, split=settings.split, streaming=True)
-        for index, values in enumerate(rows):
-            yield Row(index, dict(values), text=str(values)[:300])
-    except (OSError, TypeError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataError(f"cannot read {settings.path}: {reason}", "check source.path and source.split") from None
+def _bucket_rows(settings: SourceSettings) -> Iterator[SourceRow]:
+    store, objects = bucket_files(settings)
+    for info in objects:
+        with fetched(store, info.key) as path:
+            yield from _file_rows(path, store.locate(info.key))

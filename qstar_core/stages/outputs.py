@@ -46,7 +46,7 @@ def data_row(plan: Plan, planned: PlannedPrompt, sample_idx: int, finished: Fini
     sample, settings = finished.sample, plan.settings
     turns = [message.model_dump(mode="json") for message in planned.pair.student_messages]
     return {
-        "messages": [*turns, {"role": "assistant", "content": sample.completion}],
+        "messages": [*turns, {"role": "assistant", "content": planned.pair.reply_prefix + sample.completion}],
         "sample_idx": sample_idx, "sample_id": sample.id, "prompt_id": sample.prompt_id, "draw": sample.draw,
         "kind": planned.prompt.kind, "source": planned.prompt.source, "answer": planned.prompt.answer,
         "finish_reason": sample.finish_reason.value, "tokens": len(sample.token_ids),

@@ -9,7 +9,8 @@ from qstar_core.store.objects import ObjectStore
 
 class Ingest(Record):
     """Which rows of the source a round takes. `turn` counts how often the source was read through before; draws are
-    numbered from `first_draw`, so that a prompt that comes again gets samples it did not have."""
+    numbered from `first_draw`, so that a prompt that comes again gets samples it did not have. `schema_name` and
+    `columns` say what the rows were taken for; `validation` are the prompts that were held out."""
 
     round: str
     source_hash: str
@@ -19,7 +20,10 @@ class Ingest(Record):
     start_row: int
     end_row: int
     exhausted: bool
+    schema_name: str = ""
+    columns: tuple[str, ...] = ()
     prompts: FileRef
+    validation: FileRef | None = None
     rejects: FileRef
     funnel: FunnelStep
 

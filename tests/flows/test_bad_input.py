@@ -63,8 +63,12 @@ def test_rows_at_fault_are_counted_and_kept_with_their_reason(project: Project) 
               json.dumps({"answer": "3"}).encode(), json.dumps({"question": f"{QUESTION} <|end|>"}).encode(),
               json.dumps({"question": "apples " * 500}).encode(), json.dumps({"question": "unknownword ?"}).encode()]
     (project.folder / "q.jsonl").write_bytes(b"\n".join(lines))
-    project.run("demo", "--source.path", "q.jsonl", "--filters", "[{name: finish}]", "--prompts.teacher",
-                "{{ question }} steps", "--gate.warn_only", "[ESS ratio, alpha, KL difference, keep rate]")
+    done = project.run("demo", "--source.path", "q.jsonl", "--filters", "[{name: finish}]", "--prompts.teacher",
+                       "{{ question }} steps", "--gate.warn_only", "[ESS ratio, alpha, KL difference, keep rate]")
+    told = done.stderr
+    assert "schema   question_answer, by the columns question, answer" in told
+    assert f"student  reads <|user|> {good[0]['question']} <|end|> <|assistant|>" in told
+    assert f"teacher  reads <|user|> {good[0]['question']} steps <|end|> <|assistant|>" in told
     funnel = {step["stage"]: step for step in project.manifest()["funnel"]}
     assert funnel["ingest"]["entered"] == 15 and funnel["ingest"]["kept"] == 9
     assert funnel["ingest"]["dropped"] == {

@@ -16,8 +16,10 @@ from nbclient import NotebookClient
 
 from flows.cli import qstar
 from qstar_core.filters.chain import FILTERS
+from qstar_core.hints import STYLES
 from qstar_core.mixture.alpha import METHODS, AlphaStatus
 from qstar_core.mixture.policies.chain import POLICIES
+from qstar_core.sources.adapters.table import ADAPTERS
 from tests.flows.project import SMALL, Project
 
 REPOSITORY = Path(__file__).parents[2]
@@ -43,6 +45,13 @@ def test_every_filter_method_policy_and_status_is_documented() -> None:
     for policy in POLICIES.values():
         for name in policy.options.model_fields:
             assert f"`{name}`" in DOCS["concepts.md"], f"{policy.name}: {name}"
+
+
+def test_every_schema_and_hint_style_is_documented() -> None:
+    for name in ADAPTERS:
+        assert f"| `{name}` |" in DOCS["sources.md"], name
+    for name in STYLES:
+        assert f"`{name}`" in DOCS["prefix-strategies.md"], name
 
 
 def test_the_table_of_settings_is_the_settings() -> None:

@@ -25,9 +25,10 @@ class WordTemplate:
 
     control_tokens = frozenset({"<|user|>", "<|end|>"})
     unknown_id: int | None = 0
+    system_role = True
 
-    def render(self, messages: tuple[Message, ...]) -> tuple[str, tuple[int, ...]]:
-        text = " ".join(f"<|{turn.role.value}|> {turn.content} <|end|>" for turn in messages)
+    def render(self, messages: tuple[Message, ...], reply: str = "") -> tuple[str, tuple[int, ...]]:
+        text = " ".join(f"<|{turn.role.value}|> {turn.content} <|end|>" for turn in messages) + reply
         return text, tuple(0 if "x" in word else 1 for word in text.split())
 
 

@@ -54,7 +54,7 @@ def reasons(reads: list[Read]) -> list[str]:
     (b'{"other": "x"}', "is missing"),
     (b'{"question": null}', "the prompt is empty"),
     (b'{"question": "  "}', "the prompt is empty"),
-    (b'{"question": ["a"]}', "the prompt is empty"),
+    (b'{"question": ["a", "b"]}', "the prompt is empty"),
     (b'{"question": {"a": 1}}', "the prompt is empty"),
     (b'{"question": true}', "the prompt is empty"),
     (GOOD, "the prompt occurred before"),
@@ -89,9 +89,10 @@ def test_a_file_without_a_row_is_an_error_that_names_it(read: Reading, lines: tu
         read(*lines)
 
 
-def test_a_file_whose_first_row_names_no_question_is_an_error_that_lists_its_columns(read: Reading) -> None:
-    with pytest.raises(DataError, match=r"no question column among a, b .* source\.prompt_field"):
-        read(b'{"b": 1, "a": 2}', GOOD)
+def test_a_file_whose_first_rows_name_no_question_is_an_error_that_lists_its_columns(read: Reading) -> None:
+    with pytest.raises(DataError, match=r"no known schema has the columns a, b, c .* source\.prompt_field"):
+        read(b'{"b": 1, "a": 2}', b'{"c": 3}', *[b'{"a": 1}'] * 30)
+    assert [found.reject is None for found in read(b'{"b": 1, "a": 2}', GOOD)] == [False, True]
     with pytest.raises(DataError, match="no columns"):
         read(b"{}")
 
@@ -106,7 +107,7 @@ def test_text_of_any_script_arrives_as_it_is(read: Reading, text: str, ascii_onl
 
 @pytest.mark.parametrize(("answer", "expected"), [
     ("42", "42"), ("3.50", "3.5"), ("-7", "-7"), ('" 8 "', "8"), ("null", None), ('""', None), ("true", None),
-    ("[1]", None), ("NaN", None), ("Infinity", None), ("1e999", None), ("0", "0"),
+    ("[1]", "1"), ("[1, 2]", None), ("NaN", None), ("Infinity", None), ("1e999", None), ("0", "0"),
 ])
 def test_answers_may_be_numbers_and_what_is_no_answer_is_none(read: Reading, answer: str, expected: str | None) -> None:
     [found] = read(f'{{"question": "q", "answer": {answer}}}'.encode())
