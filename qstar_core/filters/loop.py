@@ -6,6 +6,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from qstar_core.filters.base import Candidate, Filter, Finding, Options
+from qstar_core.filters.context import FilterContext
 from qstar_core.filters.words import words_and_signs
 
 _LONGEST_PERIOD = 64
@@ -23,6 +24,10 @@ class LoopFilter(Filter[LoopOptions]):
     options = LoopOptions
     spreads = True
 
+    def __init__(self, options: LoopOptions, context: FilterContext) -> None:
+        super().__init__(options, context)
+        self._least = min(map(self._needed, range(1, _LONGEST_PERIOD + 1)))
+
     def judge(self, candidate: Candidate) -> Finding | None:
         options, text = self._options, words_and_signs(candidate.sample.completion)
         if len(text) < options.min_words:
@@ -32,13 +37,18 @@ class LoopFilter(Filter[LoopOptions]):
         repeated = 1 - distinct / total if total > 0 else 0.0
         if repeated > options.max_repeated:
             return Finding("repeats itself", repeated)
+        if distinct == total and self._least >= options.ngram:
+            return None  # whoever goes round says a run of words twice
         return Finding("loops", repeated) if self._turns(text) else None
 
+    def _needed(self, period: int) -> int:
+        """How many words in a row must be those of one period before."""
+        return max(self._options.max_turns * period, self._options.min_words - period)
+
     def _turns(self, text: list[str]) -> bool:
-        """Is there a stretch of at least `min_words` words that is one run, `max_turns` times and more?"""
+        """Is there a stretch of at least `min_words` words that is one run, more than `max_turns` times?"""
         for period in range(1, min(_LONGEST_PERIOD, len(text) // 2) + 1):
-            needed = max(self._options.max_turns * period, self._options.min_words - period)
-            stretch = 0
+            needed, stretch = self._needed(period), 0
             for word, earlier in zip(text[period:], text, strict=False):
                 stretch = stretch + 1 if word == earlier else 0
                 if stretch >= needed:

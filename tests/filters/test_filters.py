@@ -63,6 +63,8 @@ TESTS = "assert add(2, 3) == 5"
     ("loop", candidate(LOOPS), {}, "repeats itself"),
     ("loop", candidate(LOOPS), {"max_repeated": 1.0}, "loops"),
     ("loop", candidate(LOOPS), {"max_repeated": 1.0, "max_turns": 21}, ""),
+    ("loop", candidate(LOOPS), {"max_repeated": 1.0, "max_turns": 20}, ""),
+    ("loop", candidate(LOOPS), {"max_repeated": 1.0, "max_turns": 19}, "loops"),
     ("loop", candidate("ha " * 100), {"max_repeated": 1.0}, "loops"),
     ("loop", candidate(" ".join(f"{i} + {i} = {2 * i} ;" for i in range(60))), {}, ""),
     ("loop", candidate("我们先看这个问题再想办法。" * 12), {}, "repeats itself"),
