@@ -14,7 +14,7 @@ _WRAPPING = " \t$*`'\".,;:!?"
 _LETTER = re.compile(r"[A-Z]")
 _OPTION = re.compile(r"(?:^|[\s(\[])\(?([A-Z])[).:\]]\s", re.MULTILINE)
 _STATED_LETTER = re.compile(
-    r"(?i:\b(?:answer|option|choice)\b(?:\s+is)?(?:\s+(?:the\s+)?(?:option|choice|letter))?)\s*[:=]?\s*[$(*\[{]{0,4}"
+    r"(?i:\b(?:answer|option|choice)\b(?:\s++is)?+(?:\s++(?:the\s++)?+(?:option|choice|letter))?+)\s*+[:=]?+\s*+[$(*\[{]{0,4}"
     r"(?:\\(?:boxed|text|textbf|mathrm)\{){0,2}\(?([A-Z])\b(?![’'])")
 _LEADING_LETTER = re.compile(r"[\s$(*\[{]{0,6}(?:\\(?:text|textbf|mathrm)\{\(?)?([A-Z])(?:$|[\s).:,*\]}$])")
 

@@ -63,6 +63,9 @@ class Filter(Generic[O]):
         self._options = options
         self._context = context
 
+    def check(self) -> None:
+        """Raise what can be known before a sample is drawn: a model that is not there, an unknown evaluation set."""
+
     def judge(self, candidate: Candidate) -> Judgement:
         """None keeps the sample; a short phrase says why not, alike for alike samples; a Finding has a score."""
         raise NotImplementedError

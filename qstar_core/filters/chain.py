@@ -64,6 +64,11 @@ class FilterChain:
         self._dropped: dict[str, Counter[str]] = {name: Counter() for name in (ENGINE, *names)}
         self._logged: dict[str, Counter[str]] = {name: Counter() for name in (ENGINE, *names)}
 
+    def check(self) -> None:
+        """Raise what can be known before a sample is drawn."""
+        for step in self._steps:
+            step.filter.check()
+
     def judge(self, candidate: Candidate) -> Verdict:
         """One sample by itself: failed in the engine, dropped by the first filter that objects, or kept."""
         return next(verdict for _, verdict in self.judged(lambda: [candidate], lambda item: item))

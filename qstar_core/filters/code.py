@@ -23,7 +23,7 @@ from pydantic import Field
 from qstar_core.filters.base import Candidate, Filter, Judgement, Options
 from qstar_core.filters.code_runner import Ended, Limits, check_isolation, run_program
 
-_BLOCK = re.compile(r"```[ \t]*(\w*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_BLOCK = re.compile(r"^[ \t]*```[ \t]*+(\w*+)[^\n`]*+\n(.*?)(?:^[ \t]*+```|\Z)", re.DOTALL | re.MULTILINE)
 _REASONS = {Ended.LATE: "tests took too long", Ended.FAILED: "tests failed", Ended.ERROR: "verifier error"}
 
 
@@ -39,6 +39,9 @@ class CodeOptions(Options):
 class CodeFilter(Filter[CodeOptions]):
     name = "code"
     options = CodeOptions
+
+    def check(self) -> None:
+        check_isolation(self._options.allow_network)
 
     def judge_many(self, candidates: Sequence[Candidate]) -> Sequence[Judgement]:
         with ThreadPoolExecutor(self._options.concurrency) as threads:

@@ -30,6 +30,11 @@ class ContaminationFilter(Filter[ContaminationOptions]):
     name = "contamination"
     options = ContaminationOptions
 
+    def check(self) -> None:
+        for name in self._options.against:
+            if next(self._context.texts(name), None) is None:
+                raise _empty(name)
+
     def judge(self, candidate: Candidate) -> Finding | None:
         """The score is the share of the sample's runs that an evaluation set has."""
         texts = {"question": candidate.prompt.question, "completion": candidate.sample.completion}
@@ -52,9 +57,12 @@ class ContaminationFilter(Filter[ContaminationOptions]):
                 if len(words(text)) >= _SHORTEST:
                     known |= self._hashes(text)
             if len(known) == before:
-                raise DataError(f"the evaluation set {name} holds no text to compare with",
-                                "check filters: contamination: against")
+                raise _empty(name)
         return known
+
+
+def _empty(name: str) -> DataError:
+    return DataError(f"the evaluation set {name} holds no text to compare with", "check `against` of contamination")
 
 
 def _hash(gram: str) -> int:

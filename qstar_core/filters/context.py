@@ -38,12 +38,13 @@ def _absent(*_: str) -> NoReturn:
 
 @dataclass(frozen=True, slots=True)
 class FilterContext:
-    """`cache` outlives the round; `texts` are the questions and answers of a source; `earlier` the rows of the version
-    before; `embedder` and `scorer` load a checkpoint by name."""
+    """`cache` outlives the round; `texts` are the questions and solutions of a source; `earlier` the rows of the
+    version before; `present` raises where a checkpoint is missing, `embedder` and `scorer` load it."""
 
     cache: Path | None = None
     texts: Callable[[str], Iterator[str]] = _absent
     earlier: Callable[[], Iterator[EarlierRow]] = _absent
+    present: Callable[[str], object] = _absent
     embedder: Callable[[str], Embedder] = _absent
     scorer: Callable[[str], Scorer] = _absent
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from pydantic import Field
 
 from qstar_core.config import Action
-from qstar_core.filters.base import Candidate, Filter, Finding, Judgement, Options
+from qstar_core.filters.base import Candidate, Filter, Options
 
 _NO_PROSE = re.compile(r"```.*?(?:```|\Z)|\$\$?[^$]{0,2000}\$\$?|\\\[.*?\\\]|\\\(.*?\\\)|\\[a-zA-Z]+|`[^`\n]*`|https?://\S+",
                        re.DOTALL)
@@ -29,17 +28,14 @@ class LanguageFilter(Filter[LanguageOptions]):
     packages = ("lingua",)
     spreads = True
 
-    def judge_many(self, candidates: Sequence[Candidate]) -> Sequence[Judgement]:
-        return [self.judge(candidate) for candidate in candidates]
-
-    def judge(self, candidate: Candidate) -> Finding | None:
-        """The score is the confidence that the text is in the language it was taken for."""
-        prose = _NO_PROSE.sub(" ", candidate.sample.completion[:_LONGEST])
+    def judge(self, candidate: Candidate) -> str | None:
+        text = candidate.sample.completion[:_LONGEST].encode("utf-8", "replace").decode()
+        prose = _NO_PROSE.sub(" ", text)
         if sum(map(str.isalpha, prose)) < self._options.min_letters:
             return None
         found = self._detector.detect_language_of(prose)
         code = found.iso_code_639_1.name.lower() if found else "no language"
-        return None if code in self._options.languages else Finding(f"language {code}")
+        return None if code in self._options.languages else f"language {code}"
 
     @cached_property
     def _detector(self) -> Any:

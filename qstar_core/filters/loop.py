@@ -10,6 +10,7 @@ from qstar_core.filters.context import FilterContext
 from qstar_core.filters.words import words_and_signs
 
 _LONGEST_PERIOD = 64
+_LONGEST = 20_000  # words that are looked at
 
 
 class LoopOptions(Options):
@@ -29,7 +30,7 @@ class LoopFilter(Filter[LoopOptions]):
         self._least = min(map(self._needed, range(1, _LONGEST_PERIOD + 1)))
 
     def judge(self, candidate: Candidate) -> Finding | None:
-        options, text = self._options, words_and_signs(candidate.sample.completion)
+        options, text = self._options, words_and_signs(candidate.sample.completion)[:_LONGEST]
         if len(text) < options.min_words:
             return None
         total = len(text) - options.ngram + 1

@@ -55,6 +55,9 @@ class RewardFilter(RoundFilter[RewardOptions]):
     def whole_round(self) -> bool:
         return self._options.percentile is not None
 
+    def check(self) -> None:
+        self._context.present(self._options.model)
+
     def measure(self, candidates: Sequence[Candidate]) -> list[float]:
         raw = self._scorer.score([(*candidate.prompt.messages,
                                    Message(role=Role.ASSISTANT, content=candidate.sample.completion))

@@ -34,6 +34,9 @@ class SemanticDuplicateFilter(Filter[SemanticDuplicateOptions]):
         self._kept: dict[str, _Vectors] = defaultdict(_Vectors)
         self._opened = False
 
+    def check(self) -> None:
+        self._context.present(self._options.model)
+
     def judge_many(self, candidates: Sequence[Candidate]) -> Sequence[Judgement]:
         """The score is the cosine to the nearest text before."""
         if not self._opened:

@@ -35,6 +35,7 @@ class Equality(Enum):
 def is_mathematics(given: str, gold: str) -> bool:
     """Worth asking: the gold answer is a formula or a number, not words, and one of the two is more than digits.
     math-verify would read `listen` and `silent` as the same product of letters."""
+    given, gold = given[:_LONGEST], gold[:_LONGEST]
     return not _has_prose(gold) and bool(_SIGNS.search(gold) or (_SIGNS.search(given) and re.search(r"\d", gold)))
 
 
@@ -44,7 +45,7 @@ def _has_prose(text: str) -> bool:
 
 def as_latex(text: str) -> str:
     """Bare LaTeX between dollars, so that it is read as such; prose and what has marks of its own stays."""
-    text = text.strip()[:_LONGEST]
+    text = text.strip()
     if "$" in text or "\\(" in text or "\\[" in text or "\\boxed" in text or _has_prose(text):
         return text
     return f"${text.rstrip('.,;:!')}$"
@@ -65,8 +66,8 @@ class Verifier:
             self._pool = ProcessPool(max_workers=self._processes, initializer=_begin, initargs=(self._memory_mb,),
                                      context=multiprocessing.get_context("spawn"))
         seconds = math.ceil(self._timeout)
-        asked = [self._pool.schedule(same_mathematics, args=(given, gold, seconds), timeout=seconds + _GRACE)
-                 for given, gold in pairs]
+        asked = [self._pool.schedule(same_mathematics, args=(given[:_LONGEST], gold[:_LONGEST], seconds),
+                                     timeout=seconds + _GRACE) for given, gold in pairs]
         return [_answer(future) for future in asked]
 
     def close(self) -> None:

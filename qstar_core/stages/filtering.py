@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from qstar_core.config import SourceSettings
+from qstar_core.config import Settings, SourceSettings
 from qstar_core.engine.embedding import MINILM, EmbeddingModel, minilm_folder
 from qstar_core.engine.scoring import RewardModel
-from qstar_core.filters.context import EarlierRow, Embedder, FilterContext, Scorer
+from qstar_core.filters.chain import FilterChain
+from qstar_core.filters.context import EarlierRow, FilterContext
 from qstar_core.home import subfolder
 from qstar_core.models import resolve
 from qstar_core.records import FileRef
@@ -24,12 +25,16 @@ from qstar_core.store.versions import Versions
 _DATA = "/data/data.parquet"
 
 
+def check_filters(settings: Settings) -> None:
+    FilterChain(settings.filters, FilterContext(texts=source_texts, present=_folder)).check()
+
+
 def filter_context(workspace: Workspace, plan: Plan) -> FilterContext:
     device = workspace.settings.engine.device
-    return FilterContext(cache=subfolder("cache"), texts=source_texts,
+    return FilterContext(cache=subfolder("cache"), texts=source_texts, present=_folder,
                          earlier=functools.partial(earlier_rows, workspace, plan),
-                         embedder=functools.partial(_embedder, device=device),
-                         scorer=functools.partial(_scorer, device=device))
+                         embedder=lambda name: EmbeddingModel(_folder(name), device),
+                         scorer=lambda name: RewardModel(_folder(name), device))
 
 
 def source_texts(name: str) -> Iterator[str]:
@@ -68,9 +73,5 @@ def _earlier_data(workspace: Workspace, plan: Plan) -> FileRef | None:
     return None
 
 
-def _embedder(name: str, device: str) -> Embedder:
-    return EmbeddingModel(minilm_folder() if name == MINILM else Path(resolve(name, None).path), device)
-
-
-def _scorer(name: str, device: str) -> Scorer:
-    return RewardModel(Path(resolve(name, None).path), device)
+def _folder(name: str) -> Path:
+    return minilm_folder() if name == MINILM else Path(resolve(name, None).path)

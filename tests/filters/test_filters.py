@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import Any
 
@@ -13,6 +14,7 @@ from qstar_core.config import DEFAULT_FILTERS, Action, FilterStep
 from qstar_core.errors import ConfigError
 from qstar_core.filters.base import Candidate
 from qstar_core.filters.chain import ENGINE, FILTERS, FilterChain
+from qstar_core.filters.code import program_of
 from qstar_core.records import FinishReason, FunnelStep, Outcome, Verdict
 from tests.filters.candidates import CONTEXT, candidate, failed, summary
 
@@ -209,3 +211,23 @@ def test_filters_that_cannot_be_built(steps: list[dict[str, Any]], told: list[st
 
 def test_every_filter_is_known_by_its_own_name() -> None:
     assert {kind.name for kind in FILTERS.values()} == set(FILTERS) >= {step.name for step in DEFAULT_FILTERS}
+
+
+HOSTILE = [
+    "answer" + " " * 20_000, "answer \n" * 6_000, "`" * 40_000, "```\n" * 10_000, "a@" * 20_000, "a." * 20_000,
+    "1." * 20_000, "1:" * 20_000, "$" * 20_000, "\\text{" * 6_000, "the answer is the " * 4_000, "x" * 60_000,
+    "so " * 20_000, "\u202e🙂\x00\ud800" * 6_000, "Das ist ein langer deutscher Satz mit vielen Wörtern \ud800 hier.",
+    "```python" + " " * 40_000, "是" * 20_000, "- " * 20_000, "eyJ" * 12_000, "A) " * 12_000, "((((" * 10_000,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: f"{text[:9]!a}×{len(text)}")
+def test_a_hostile_completion_is_judged_in_a_moment_by_every_filter(text: str) -> None:
+    """Nothing raises, nothing goes back and forth: CPU time of filters that judge text by rules."""
+    given_ = candidate(text, "B", question="Which one? A) x B) y", tokens=5)
+    for name in ("answer", "hint_leak", "loop", "gopher", "language", "pii", "near_duplicate"):
+        since = time.process_time()
+        verdict(name, given_)
+        verdict(name, candidate(text, r"\frac{1}{2}", tokens=5), **({"method": "words"} if name == "answer" else {}))
+        assert time.process_time() - since < 2, name
+    assert isinstance(program_of(text), str)

@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from qstar_core.errors import DataError, ModelError, QstarError
 from qstar_core.records import Outcome
 from qstar_core.stages.filtering import earlier_rows, filter_context, source_texts
 from qstar_core.stages.judging import judge_round
 from qstar_core.stages.plan import Plan
+from qstar_core.stages.planning import check_settings
 from qstar_core.stages.publishing import publish
 from qstar_core.stages.refine import refine
 from qstar_core.stages.reporting import write_report
@@ -80,3 +84,15 @@ def test_scores_and_what_was_logged_are_written_beside_every_sample(project: Pro
     judge_round(project.workspace(), plan)
     page = project.store.read(write_report(project.workspace(), plan)).decode()
     assert "low reward" in page
+
+
+@pytest.mark.parametrize(("step", "error", "told"), [
+    ({"name": "contamination", "options": {"against": ["no/exam.jsonl"]}}, DataError, "no/exam.jsonl"),
+    ({"name": "reward", "options": {"model": "./no/model", "percentile": 5}}, ModelError, "no/model"),
+    ({"name": "semantic_duplicate", "options": {"model": "./no/model"}}, ModelError, "no/model"),
+])
+def test_what_is_missing_is_told_before_a_sample_is_drawn(
+    project: Project, step: dict[str, Any], error: type[QstarError], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        check_settings(project.with_settings(filters=[step]).settings)
