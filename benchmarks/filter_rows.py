@@ -1,5 +1,6 @@
 """The rows of `make bench NAME=filters`, and datatrove's pipeline over them. A module of its own, so that datatrove's
-worker processes find by name what they run."""
+worker processes find by name what they run. As a program it judges so many rows as it makes them and prints the peak of
+its memory in MB."""
 
 from __future__ import annotations
 
@@ -7,13 +8,15 @@ import contextlib
 import functools
 import io
 import random
+import resource
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 from qstar_core.config import Action, FilterStep
 from qstar_core.filters.base import Candidate, Filter
-from qstar_core.filters.chain import configured
+from qstar_core.filters.chain import FilterChain, configured
 from qstar_core.filters.gopher import GopherOptions, gopher_rules
 from qstar_core.records import FinishReason, Message, MixSummary, Prompt, Role, Sample
 
@@ -77,3 +80,14 @@ def run_datatrove(processes: int = 1) -> int:
         stats = LocalPipelineExecutor(pipeline, tasks=processes, workers=processes, logging_dir=folder,
                                       start_method="fork").run()
     return int(stats.stats[-1].stats["forwarded"].total)
+
+
+def peak_mb(rows: int) -> float:
+    with FilterChain(steps(STREAM, {})) as chain:
+        for _ in chain.judged(lambda: candidates(0, rows), lambda row: row):
+            continue
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+if __name__ == "__main__":
+    print(peak_mb(int(sys.argv[1])))

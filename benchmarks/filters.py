@@ -1,5 +1,6 @@
 """`make bench NAME=filters`: rows a second of every filter and of a chain, on one and two processes, beside datatrove's
-executor with the same rules and rows; and the peak memory of the chain. `ARGS=--million` adds a million rows to that.
+executor with the same rules and rows; and the peak memory of the chain. `ARGS=--million` adds a million rows to that,
+`ARGS="--rows 20000"` takes fewer everywhere.
 
 Speeds are rows by CPU second, child processes included, so that what else the machine does weighs less.
 """
@@ -18,15 +19,13 @@ from typing import Any
 from benchmarks import filter_rows
 from benchmarks.filter_rows import STREAM, WORDS, candidates, run_datatrove, steps
 from benchmarks.results import REPOSITORY, Figure, record
-from qstar_core.engine.embedding import EmbeddingModel, minilm_folder
 from qstar_core.filters.base import Candidate
 from qstar_core.filters.chain import FilterChain
-from qstar_core.filters.context import FilterContext
+from qstar_core.filters.context import Embedder, FilterContext
 
 _ROWS = 100_000
-_TWO_PROCESS_ROWS = 20_000
-_EACH = 10_000
-_FEWER = {"semantic_duplicate": 400, "language": 4_000, "gopher": 3_000, "near_duplicate": 3_000}
+_SHARES = {"two processes": 5, "each": 10, "slow": 30, "model": 250}  # of the rows, one in so many
+_SLOW = ("gopher", "language", "near_duplicate")
 _MEASURED = (*STREAM, "answer", "language", "toxicity", "pii", "duplicate", "near_duplicate", "semantic_duplicate",
              "contamination", "diagnostics")
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -37,30 +36,26 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     asked = argparse.ArgumentParser()
+    asked.add_argument("--rows", type=int, default=_ROWS, help="rows of the chain; filters by themselves get fewer")
     asked.add_argument("--million", action="store_true", help="measure the memory of a million rows too")
-    asked.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     given = asked.parse_args()
-    if given.peak:
-        _stream(given.peak)
-    else:
-        _all(given.million)
-
-
-def _all(million: bool) -> None:
-    filter_rows.ROWS.extend(candidates(0, _ROWS))
+    rows, million = given.rows, given.million
+    filter_rows.ROWS.extend(candidates(0, rows))
     figures = [_each(name) for name in _MEASURED]
-    figures += _compared(_ROWS, 1) + _compared(_TWO_PROCESS_ROWS, 2)
-    small, *larger = counts = (10_000, _ROWS, *([1_000_000] if million else []))
+    figures += _compared(rows, 1) + _compared(rows // _SHARES["two processes"], 2)
+    small, *larger = counts = (rows // 10, rows, *([1_000_000] if million else []))
     peaks = {count: _peak_mb(count) for count in counts}
     figures += [Figure(f"filters-peak-{count}", peak, "MB") for count, peak in peaks.items()]
     figures += [Figure(f"filters-peak-growth-{count}", peaks[count] / peaks[small], f"× the peak of {small} rows", 1.05)
                 for count in larger]
-    record("filters", figures, "make bench NAME=filters" + (" ARGS=--million" if million else ""),
+    flags = [f"--rows {rows}"] * (rows != _ROWS) + ["--million"] * million
+    record("filters", figures, "make bench NAME=filters" + (f' ARGS="{" ".join(flags)}"' if flags else ""),
            f"Synthetic worked sums of some 60 words. The chain is {', '.join(STREAM)}.")
 
 
 def _each(name: str) -> Figure:
-    rows = filter_rows.ROWS[: _FEWER.get(name, _EACH)]
+    share = "model" if name == "semantic_duplicate" else "slow" if name in _SLOW else "each"
+    rows = filter_rows.ROWS[: len(filter_rows.ROWS) // _SHARES[share]]
     _run_chain(rows[:64], (name,))  # imports, models
     cpu, _ = _measured(lambda: _run_chain(rows, (name,)))
     return Figure(f"filters-{name.replace('_', '-')}", len(rows) / cpu, f"rows/s, {len(rows)} rows")
@@ -84,9 +79,16 @@ def _compared(count: int, processes: int) -> list[Figure]:
 
 def _run_chain(rows: list[Candidate], names: tuple[str, ...], processes: int = 1) -> int:
     exam = [f"question {i} of " + " ".join(WORDS[i % 80 : i % 80 + 15]) for i in range(1000)]
-    context = FilterContext(texts=lambda _: iter(exam), embedder=lambda _: EmbeddingModel(minilm_folder(), "cpu"))
+    context = FilterContext(texts=lambda _: iter(exam), embedder=_embedder)
     with FilterChain(steps(names, _OPTIONS), context, processes) as chain:
         return sum(not verdict.stage for _, verdict in chain.judged(lambda: rows, lambda row: row))
+
+
+def _embedder(_: str) -> Embedder:
+    # Here, because worker processes import this module and need no torch.
+    from qstar_core.engine.embedding import EmbeddingModel, minilm_folder
+
+    return EmbeddingModel(minilm_folder(), "cpu")
 
 
 def _measured(work: Callable[[], object]) -> tuple[float, float]:
@@ -103,16 +105,9 @@ def _cpu() -> float:
 
 def _peak_mb(rows: int) -> float:
     """Of a fresh process that makes the rows as it goes."""
-    done = subprocess.run([sys.executable, "-m", "benchmarks.filters", "--peak", str(rows)], cwd=REPOSITORY, check=True,
+    done = subprocess.run([sys.executable, "-m", "benchmarks.filter_rows", str(rows)], cwd=REPOSITORY, check=True,
                           capture_output=True, text=True)
     return float(done.stdout.split()[-1])
-
-
-def _stream(rows: int) -> None:
-    with FilterChain(steps(STREAM, {})) as chain:
-        for _ in chain.judged(lambda: candidates(0, rows), lambda row: row):
-            continue
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
 
 
 if __name__ == "__main__":

@@ -30,15 +30,19 @@ def texts(project: Project, plan: Plan) -> list[str]:
 
 
 def test_the_version_before_is_that_of_another_round_and_stays_the_same(project: Project) -> None:
-    """Before and after a round is published, refining it compares with the same rows."""
+    """Before and after a round is published, and beside another version of it, refining compares with the same rows."""
     first = project.judged("r1")
-    said = texts(project, first)
     assert list(earlier_rows(project.workspace(), first)) == []
     publish(project.workspace(), first)
     assert list(earlier_rows(project.workspace(), first)) == []
+    again = project.with_settings(filters=[{"name": "finish"}]).judged("r1")
+    assert again.version != first.version and list(earlier_rows(project.workspace(), again)) == []
+    said = texts(project, again)
+    publish(project.workspace(), again)
     second = project.judged("r2")
     assert [row.completion for row in earlier_rows(project.workspace(), second)] == said
     publish(project.workspace(), second)
+    publish(project.workspace(), project.judged("r3"))
     assert [row.completion for row in earlier_rows(project.workspace(), second)] == said
 
 
