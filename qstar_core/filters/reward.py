@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from qstar_core.filters.base import Candidate, Finding, Options, RoundFilter
@@ -67,7 +66,7 @@ class RewardFilter(RoundFilter[RewardOptions]):
 
     def settle(self, measured: Sequence[float]) -> None:
         if measured and self._options.percentile is not None:
-            self._least = float(np.percentile(measured, self._options.percentile, method="lower"))
+            self._least = sorted(measured)[int(len(measured) * self._options.percentile / 100)]
 
     def decide(self, measured: float) -> Finding:
         return Finding("low reward" if measured < self._least else None, measured)
