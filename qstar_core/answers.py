@@ -13,6 +13,12 @@ _NUMBER = re.compile(r"[-−]?\d+(?:,\d+)*(?:\.\d+)?")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BARE_BOX = re.compile(r"\\boxed +([^\s{}$\\]+)")
 _WRAPPING = " \t$*`'\".,;:!?"
+_LETTER = re.compile(r"[A-Z]")
+_OPTION = re.compile(r"(?:^|[\s(\[])\(?([A-Z])[).:\]]\s", re.MULTILINE)
+_STATED_LETTER = re.compile(
+    r"(?i:\b(?:answer|option|choice)\b(?:\s++is)?+(?:\s++(?:the\s++)?+(?:option|choice|letter))?+)\s*+[:=]?+\s*+[$(*\[{]{0,4}"
+    r"(?:\\(?:boxed|text|textbf|mathrm)\{){0,2}\(?([A-Z])\b(?![’'])")
+_LEADING_LETTER = re.compile(r"[\s$(*\[{]{0,6}(?:\\(?:text|textbf|mathrm)\{\(?)?([A-Z])(?:$|[\s).:,*\]}$])")
 
 
 def final_answer(text: str) -> str | None:
@@ -34,6 +40,32 @@ def same_answer(given: str, gold: str) -> bool:
         return True
     wanted = _number(gold)
     return wanted is not None and _stated_number(given) == wanted
+
+
+def is_choice(question: str, gold: str) -> bool:
+    """The gold answer is the letter of one of the choices that the question lists."""
+    if not _LETTER.fullmatch(gold.strip()):
+        return False
+    listed = set(_OPTION.findall(question))
+    return gold.strip() in listed and len(listed) > 1
+
+
+def choice_letter(text: str) -> str | None:
+    """The letter that a text chooses: in its box, else the last one after "answer", "option" or "choice", else the one
+    that the text or its last line begins with."""
+    boxed = last_boxed(text)
+    if boxed is not None:
+        found = _LEADING_LETTER.match(boxed)
+        return found[1] if found else None
+    stated = _STATED_LETTER.findall(text)
+    if stated:
+        return str(stated[-1])
+    lines = text.strip().splitlines()
+    for line in (lines[-1], lines[0]) if lines else ():
+        found = _LEADING_LETTER.match(line)
+        if found and (found.end() >= len(line.rstrip()) or line[found.start(1) + 1] in ").:,*]}$"):
+            return found[1]
+    return None
 
 
 def last_boxed(text: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -181,9 +182,21 @@ class RoundSettings(Section):
     checkpoint_every: int = Field(16, ge=1, description="Finished samples per row checkpoint inside a shard")
 
 
+class Action(StrEnum):
+    """What becomes of a sample that a filter objects to: dropped, or kept with the reason on record."""
+
+    DROP = "drop"
+    LOG = "log"
+
+
 class FilterStep(Section):
     name: str = Field(description="Name of the filter")
+    action: Action | None = Field(None, description="drop or log; empty: the filter's own")
     options: JsonObject = Field(default_factory=dict, description="Its options")
+
+
+class FilteringSettings(Section):
+    processes: int = Field(1, ge=1, le=256, description="Processes for filters that judge every sample by itself")
 
 
 class Range(Section):
@@ -235,6 +248,7 @@ class Settings(Section):
     engine: EngineSettings = EngineSettings()
     round: RoundSettings = RoundSettings()
     filters: tuple[FilterStep, ...] = Field(DEFAULT_FILTERS, description="Filters, in order")
+    filtering: FilteringSettings = FilteringSettings()
     gate: GateSettings = GateSettings()
     output: OutputSettings = OutputSettings()
     store: StoreSettings = StoreSettings()

@@ -174,13 +174,17 @@ class Outcome(StrEnum):
 
 
 class Verdict(Record):
-    """What became of one sample, or of one prompt that never reached the engine."""
+    """What became of one sample, or of one prompt that never reached the engine. `score` is what the filter that
+    dropped it measured, `scores` what every filter on the way measured, `logged` what filters that only log said."""
 
     sample_id: str
     prompt_id: str
     outcome: Outcome
     stage: str = ""
     reason: str = ""
+    score: float | None = None
+    scores: dict[str, float] = Field(default_factory=dict)
+    logged: dict[str, str] = Field(default_factory=dict)
 
 
 class FileRef(Record):
@@ -224,12 +228,13 @@ class GateReport(Record):
 
 
 class FunnelStep(Record):
-    """What one stage did: `entered` = `kept` + the sum of `dropped` by reason."""
+    """What one stage did: `entered` = `kept` + the sum of `dropped` by reason. `logged` counts kept ones."""
 
     stage: str
     entered: int
     kept: int
     dropped: dict[str, int] = Field(default_factory=dict)
+    logged: dict[str, int] = Field(default_factory=dict)
 
 
 class AdapterRef(Record):

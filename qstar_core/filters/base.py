@@ -1,15 +1,21 @@
 """What a filter is. One filter a file: a class with a `name`, built from its options, that keeps or gives a reason.
 
 A filter may remember what it has seen (duplicates do); one instance judges one round, in the order of the plan.
+Building one is cheap: models, pools and files are opened by the first sample that is judged.
 """
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from qstar_core.config import Action
+from qstar_core.errors import ConfigError
+from qstar_core.filters.context import FilterContext
 from qstar_core.records import Prompt, Sample
 
 
@@ -19,13 +25,77 @@ class Candidate:
     sample: Sample
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a filter measured. Without a reason the sample is kept."""
+
+    reason: str | None = None
+    score: float | None = None
+
+
+Judgement = Finding | str | None
+
+
 class Options(BaseModel):
     """Base of every filter's options: frozen, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Filter(Protocol):
-    def judge(self, candidate: Candidate) -> str | None:
-        """None keeps the sample; a short phrase says why it is dropped, alike for alike samples."""
-        ...
+O = TypeVar("O", bound=Options)  # noqa: E741
+
+
+class Filter(Generic[O]):
+    """`action` is what happens where the step does not say; `packages` are what it needs of the extra `filters`;
+    `spreads` says that a judgement depends on its candidate alone, so that worker processes may share the work."""
+
+    name: ClassVar[str]
+    options: ClassVar[type[Options]] = Options
+    action: ClassVar[Action] = Action.DROP
+    packages: ClassVar[tuple[str, ...]] = ()
+    spreads: ClassVar[bool] = False
+
+    def __init__(self, options: O, context: FilterContext) -> None:
+        for package in self.packages:
+            if importlib.util.find_spec(package) is None:
+                raise ConfigError(f"the filter {self.name} needs the package {package}",
+                                  "pip install 'qstar[filters]', or take the filter out of the list")
+        self._options = options
+        self._context = context
+
+    def check(self) -> None:
+        """Raise what can be known before a sample is drawn: a model that is not there, an unknown evaluation set."""
+
+    def judge(self, candidate: Candidate) -> Judgement:
+        """None keeps the sample; a short phrase says why not, alike for alike samples; a Finding has a score."""
+        raise NotImplementedError
+
+    def judge_many(self, candidates: Sequence[Candidate]) -> Sequence[Judgement]:
+        return [self.judge(candidate) for candidate in candidates]
+
+    def close(self) -> None:
+        """Give back what the first sample opened."""
+
+
+class RoundFilter(Filter[O]):
+    """A filter whose bound may depend on the whole round (a percentile, a robust z-score).
+
+    `measure` sees every candidate that reaches the filter and returns something small for each; `settle` sees all that
+    was measured; `decide` then judges from it. Where `whole_round` is false the bound is fixed and nothing waits.
+    """
+
+    @property
+    def whole_round(self) -> bool:
+        raise NotImplementedError
+
+    def measure(self, candidates: Sequence[Candidate]) -> Sequence[Any]:
+        raise NotImplementedError
+
+    def settle(self, measured: Sequence[Any]) -> None:
+        raise NotImplementedError
+
+    def decide(self, measured: Any) -> Judgement:
+        raise NotImplementedError
+
+    def judge_many(self, candidates: Sequence[Candidate]) -> Sequence[Judgement]:
+        return [self.decide(one) for one in self.measure(candidates)]

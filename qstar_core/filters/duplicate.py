@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 
-from qstar_core.filters.base import Candidate, Options
+from qstar_core.filters.base import Candidate, Filter, Options
+from qstar_core.filters.context import FilterContext
 
 
-class DuplicateFilter:
+class DuplicateFilter(Filter[Options]):
     name = "duplicate"
-    options = Options
 
-    def __init__(self, options: Options) -> None:
-        del options
+    def __init__(self, options: Options, context: FilterContext) -> None:
+        super().__init__(options, context)
         self._seen: set[bytes] = set()
 
     def judge(self, candidate: Candidate) -> str | None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from qstar_core.filters.base import Candidate, Options
+from qstar_core.filters.base import Candidate, Filter, Options
 from qstar_core.records import FinishReason
 
 
-class FinishFilter:
+class FinishFilter(Filter[Options]):
     name = "finish"
-    options = Options
-
-    def __init__(self, options: Options) -> None:
-        del options
+    spreads = True
 
     def judge(self, candidate: Candidate) -> str | None:
         return None if candidate.sample.finish_reason is FinishReason.STOP else "truncated"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from qstar_core.filters.base import Candidate, Options
+from qstar_core.filters.base import Candidate, Filter, Finding, Options
 from qstar_core.records import FinishReason
 
 
@@ -13,18 +13,16 @@ class LengthOptions(Options):
     max_tokens: int | None = Field(None, ge=1)
 
 
-class LengthFilter:
+class LengthFilter(Filter[LengthOptions]):
     name = "length"
     options = LengthOptions
+    spreads = True
 
-    def __init__(self, options: LengthOptions) -> None:
-        self._options = options
-
-    def judge(self, candidate: Candidate) -> str | None:
+    def judge(self, candidate: Candidate) -> Finding | None:
         sample = candidate.sample
         length = len(sample.token_ids) - (sample.finish_reason is FinishReason.STOP)
         if length < self._options.min_tokens or not sample.completion:
-            return "too short"
+            return Finding("too short", length)
         if self._options.max_tokens is not None and length > self._options.max_tokens:
-            return "too long"
+            return Finding("too long", length)
         return None

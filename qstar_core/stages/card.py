@@ -76,6 +76,8 @@ def _funnel(steps: tuple[FunnelStep, ...]) -> str:
     lines = ["| stage | entered | kept | dropped |", "|---|---|---|---|"]
     for step in steps:
         dropped = "; ".join(f"{_cell(reason)}: {count}" for reason, count in step.dropped.items()) or "–"
+        if step.logged:
+            dropped += "; only logged: " + "; ".join(f"{_cell(reason)}: {n}" for reason, n in step.logged.items())
         lines.append(f"| {step.stage} | {step.entered} | {step.kept} | {dropped} |")
     return "\n".join(lines)
 

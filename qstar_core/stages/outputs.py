@@ -27,9 +27,11 @@ DATA = pa.schema([
 ])
 _SUMMARY_TYPES = {name: pa.int32() if field.annotation is int else pa.float64()
                   for name, field in MixSummary.model_fields.items()}
+_FINDINGS = pa.list_(pa.struct([("filter", pa.string()), ("score", pa.float64()), ("logged", pa.string())]))
 DIAGNOSTICS = pa.schema([
     ("sample_idx", pa.int64()), ("sample_id", pa.string()), ("prompt_id", pa.string()), ("draw", pa.int32()),
-    ("outcome", pa.string()), ("stage", pa.string()), ("reason", pa.string()), *_SUMMARY_TYPES.items(),
+    ("outcome", pa.string()), ("stage", pa.string()), ("reason", pa.string()), ("score", pa.float64()),
+    ("findings", _FINDINGS), *_SUMMARY_TYPES.items(),
 ])
 _TRACE_COLUMNS = ("logp_theta", "logp_t", "logq", "alpha", "entropy_theta", "entropy_t")
 
@@ -61,7 +63,14 @@ def diagnostics_row(sample_idx: int, finished: Finished, verdict: Verdict) -> Js
     sample = finished.sample
     summary = sample.summary.model_dump() if sample.summary else dict.fromkeys(_SUMMARY_TYPES)
     return {"sample_idx": sample_idx, "sample_id": sample.id, "prompt_id": sample.prompt_id, "draw": sample.draw,
-            "outcome": verdict.outcome.value, "stage": verdict.stage, "reason": verdict.reason, **summary}
+            "outcome": verdict.outcome.value, "stage": verdict.stage, "reason": verdict.reason,
+            "score": verdict.score, "findings": _findings(verdict), **summary}
+
+
+def _findings(verdict: Verdict) -> list[JsonObject]:
+    """What filters measured and what those that only log said, by filter."""
+    return [{"filter": name, "score": verdict.scores.get(name), "logged": verdict.logged.get(name)}
+            for name in sorted({*verdict.scores, *verdict.logged})]
 
 
 def trace_row(sample_idx: int, finished: Finished) -> JsonObject | None:
@@ -74,16 +83,16 @@ def trace_row(sample_idx: int, finished: Finished) -> JsonObject | None:
 
 
 def reject_row(sample_idx: int, planned: PlannedPrompt, finished: Finished, verdict: Verdict) -> JsonObject:
-    return {"stage": verdict.stage, "reason": verdict.reason, "outcome": verdict.outcome.value,
+    return {"stage": verdict.stage, "reason": verdict.reason, "score": verdict.score, "outcome": verdict.outcome.value,
             "sample_idx": sample_idx, "sample_id": verdict.sample_id, "prompt_id": verdict.prompt_id,
             "draw": finished.sample.draw, "question": planned.prompt.question, "answer": planned.prompt.answer,
             "completion": finished.sample.completion, "source": planned.prompt.source, "row": None}
 
 
 def reject_of_row(stage: str, reject: RowReject) -> JsonObject:
-    return {"stage": stage, "reason": reject.reason, "outcome": "dropped", "sample_idx": None, "sample_id": None,
-            "prompt_id": None, "draw": None, "question": reject.text, "answer": None, "completion": None,
-            "source": reject.source, "row": reject.row}
+    return {"stage": stage, "reason": reject.reason, "score": None, "outcome": "dropped", "sample_idx": None,
+            "sample_id": None, "prompt_id": None, "draw": None, "question": reject.text, "answer": None,
+            "completion": None, "source": reject.source, "row": reject.row}
 
 
 class RowWriter:

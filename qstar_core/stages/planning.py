@@ -14,7 +14,6 @@ from qstar_core.engine.hf import shared_context
 from qstar_core.engine.stops import StopStrings
 from qstar_core.engine.tokenizer import ChatTokenizer, check_same_vocabulary
 from qstar_core.errors import ConflictError, DataError, RowError
-from qstar_core.filters.chain import FilterChain
 from qstar_core.gate import check_names
 from qstar_core.mixture.alpha import AlphaOptions, method_of
 from qstar_core.mixture.policies.chain import policies_of
@@ -29,6 +28,7 @@ from qstar_core.records import (
     content_hash,
 )
 from qstar_core.sources.reading import check_source
+from qstar_core.stages.filtering import check_filters
 from qstar_core.stages.lines import load_lines, load_record, store_lines
 from qstar_core.stages.plan import Ingest, Plan, PlannedPrompt, ShardPlan
 from qstar_core.stages.workspace import Workspace
@@ -37,7 +37,7 @@ from qstar_core.stages.workspace import Workspace
 def check_settings(settings: Settings) -> None:
     """What only the rooms themselves can judge, asked before anything runs."""
     check_sampling(settings)
-    FilterChain(settings.filters)
+    check_filters(settings)
     check_source(settings.source)
     check_names(settings.gate)
 

@@ -15,6 +15,7 @@ from qstar_core.errors import NotFoundError
 from qstar_core.filters.base import Candidate
 from qstar_core.filters.chain import FilterChain
 from qstar_core.records import FileRef, FunnelStep, Outcome, Record, RowReject
+from qstar_core.stages.filtering import filter_context
 from qstar_core.stages.generate import ledger_entry
 from qstar_core.stages.lines import load_lines, load_record
 from qstar_core.stages.outputs import (
@@ -54,16 +55,20 @@ def staged(workspace: Workspace, plan: Plan) -> Staged:
 
 
 def refine(workspace: Workspace, plan: Plan) -> Staged:
-    chain = FilterChain(workspace.settings.filters)
-    with workspace.scratch() as scratch:
-        rows = _Writers(scratch, workspace.settings)
+    settings = workspace.settings
+    with workspace.scratch() as scratch, FilterChain(
+        settings.filters, filter_context(workspace, plan), settings.filtering.processes
+    ) as chain:
+        rows = _Writers(scratch, settings)
         kept = failed = 0
         with rows:
             for stage, ref in zip(("ingest", "render"), plan.rejects, strict=True):
                 for reject in load_lines(workspace.store, ref, RowReject):
                     rows.rejects.write(reject_of_row(stage, reject))
-            for index, planned, finished in finished_samples(workspace, plan, scratch):
-                verdict = chain.judge(Candidate(planned.prompt, finished.sample))
+            for (index, planned, finished), verdict in chain.judged(
+                lambda: finished_samples(workspace, plan, scratch),
+                lambda found: Candidate(found[1].prompt, found[2].sample),
+            ):
                 kept += verdict.outcome is Outcome.KEPT
                 failed += verdict.outcome is Outcome.FAILED
                 rows.diagnostics.write(diagnostics_row(index, finished, verdict))

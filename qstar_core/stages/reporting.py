@@ -8,21 +8,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import pyarrow.parquet as pq
+
 from qstar_core.engine.protocol import Finished
 from qstar_core.engine.tokenizer import ChatTokenizer
-from qstar_core.filters.base import Candidate
-from qstar_core.filters.chain import FilterChain
 from qstar_core.models import present
-from qstar_core.records import Verdict
+from qstar_core.records import Outcome, Verdict
 from qstar_core.report.data import ReportData, ShownSample
 from qstar_core.report.render import render_report
-from qstar_core.stages.judging import gate_report, summaries
+from qstar_core.stages.judging import file_named, gate_report, summaries
 from qstar_core.stages.plan import Plan, PlannedPrompt
 from qstar_core.stages.refine import Staged, finished_samples, staged
 from qstar_core.stages.workspace import Workspace
-from qstar_core.store.integrity import store_bytes
+from qstar_core.store.integrity import download_verified, store_bytes
 
 T = TypeVar("T")
+_VERDICT = ("sample_id", "prompt_id", "outcome", "stage", "reason", "score")
 
 
 def write_report(workspace: Workspace, plan: Plan) -> str:
@@ -32,7 +33,7 @@ def write_report(workspace: Workspace, plan: Plan) -> str:
         data = ReportData(
             dataset=plan.dataset, version=plan.version, round=plan.round, created=plan.created, funnel=found.funnel,
             gate=gate_report(workspace, plan), models=plan.models, settings=plan.settings, speed=speed(found),
-            summaries=tuple(summaries(workspace, found)), samples=tuple(_chosen(workspace, plan, scratch)),
+            summaries=tuple(summaries(workspace, found)), samples=tuple(_chosen(workspace, plan, found, scratch)),
         )
     key = report_key(plan)
     store_bytes(workspace.store, key, render_report(data).encode("utf-8", "replace"))
@@ -50,13 +51,12 @@ def speed(found: Staged) -> dict[str, float]:
     return {"tokens_per_second": found.tokens / found.seconds, "samples_per_minute": 60 * found.samples / found.seconds}
 
 
-def _chosen(workspace: Workspace, plan: Plan, scratch: Path) -> Iterator[ShownSample]:
+def _chosen(workspace: Workspace, plan: Plan, found: Staged, scratch: Path) -> Iterator[ShownSample]:
     """As many of each outcome and reason as the report has room for, the same ones every time."""
     wanted = workspace.settings.output.report_samples
-    chain = FilterChain(workspace.settings.filters)
     strata: dict[tuple[str, str], list[tuple[str, PlannedPrompt, Finished, Verdict]]] = defaultdict(list)
-    for _, planned, finished in finished_samples(workspace, plan, scratch):
-        verdict = chain.judge(Candidate(planned.prompt, finished.sample))
+    every = zip(finished_samples(workspace, plan, scratch), _verdicts(workspace, found, scratch), strict=True)
+    for (_, planned, finished), verdict in every:
         stratum = strata[verdict.stage, verdict.reason]
         stratum.append((finished.sample.id, planned, finished, verdict))
         stratum.sort(key=lambda entry: entry[0])
@@ -66,6 +66,15 @@ def _chosen(workspace: Workspace, plan: Plan, scratch: Path) -> Iterator[ShownSa
     for _, planned, finished, verdict in itertools.islice(_in_turn(strata[key] for key in sorted(strata)), wanted):
         yield ShownSample(sample=finished.sample, verdict=verdict, pair=planned.pair, trace=finished.trace,
                           tokens=tokenizer.pieces(finished.sample.token_ids), answer=planned.prompt.answer)
+
+
+def _verdicts(workspace: Workspace, found: Staged, scratch: Path) -> Iterator[Verdict]:
+    """As refining wrote them, in the order of the plan: no sample is judged twice."""
+    path = scratch / "diagnostics.parquet"
+    download_verified(workspace.store, file_named(found, "diagnostics/diagnostics.parquet"), path)
+    for batch in pq.ParquetFile(path).iter_batches(columns=[*_VERDICT]):
+        for row in batch.to_pylist():
+            yield Verdict(**{**row, "outcome": Outcome(row["outcome"])})
 
 
 def _in_turn(groups: Iterable[list[T]]) -> Iterator[T]:

@@ -149,7 +149,8 @@ def test_a_run_can_be_left_and_the_mixture_used_again(tiny: Mixture, how, monkey
         samples = generate(tiny, QUESTIONS, draws=4)
         next(samples)
         with monkeypatch.context() as patched:
-            patched.setattr(tiny.engine._engine._strategy._mixer, "step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+            mixer = tiny.engine._engine._strategy._mixer
+            patched.setattr(mixer, "step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
             with pytest.raises(KeyboardInterrupt):
                 list(samples)
     again = drawn(tiny, QUESTIONS, draws=4)
@@ -234,7 +235,7 @@ WRONG = [
     (lambda mix: generate(mix, QUESTIONS, draws=1, first_draw=-1), ConfigError, "first_draw = -1 is wrong"),
     (lambda mix: generate(mix, ["sort 1 2", ""]), DataError, "prompt 1: the prompt is empty"),
     (lambda mix: generate(mix, ["Ωmega"]), DataError, "prompt 0 cannot be used: .*cannot encode"),
-    (lambda mix: generate(mix, [{"qestion": "sort 1"}]), DataError, "prompt 0: no known schema has the columns qestion"),
+    (lambda mix: generate(mix, [{"qestion": "sort 1"}]), DataError, "prompt 0: no known schema .* qestion"),
     (lambda mix: generate(mix, {"role": "user", "content": "sort 1"}), DataError, "a single message"),
     (lambda mix: generate(mix, [[]]), DataError, "prompt 0: the messages column is missing or empty"),
     (lambda mix: generate(mix, [["sort 1"]]), DataError, "prompt 0: a message lacks a known role"),
