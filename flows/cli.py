@@ -18,6 +18,7 @@ from flows.commands.analysis import analyze
 from flows.commands.completion import completion
 from flows.commands.datasets import datasets
 from flows.commands.doctor import doctor
+from flows.commands.export import export_version
 from flows.commands.run import demo, generate, refresh
 from flows.commands.settings import config
 from flows.commands.stack import down, up
@@ -28,7 +29,7 @@ from qstar_core.home import subfolder
 click.rich_click.COMMAND_GROUPS = {
     "qstar": [
         {"name": "Make data", "commands": ["demo", "generate", "refresh"]},
-        {"name": "Look at data", "commands": ["datasets", "analyze"]},
+        {"name": "Look at data", "commands": ["datasets", "analyze", "export"]},
         {"name": "Set up", "commands": ["config", "doctor", "up", "down", "completion"]},
     ]
 }
@@ -44,7 +45,7 @@ def qstar() -> None:
     """
 
 
-for command in (demo, generate, refresh, datasets, analyze, config, doctor, up, down, completion):
+for command in (demo, generate, refresh, datasets, analyze, export_version, config, doctor, up, down, completion):
     qstar.add_command(command)
 
 

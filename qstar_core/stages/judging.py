@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from qstar_core.gate import GateInput, judge
-from qstar_core.records import FileRef, GateReport, MixSummary
+from qstar_core.records import FileRef, GateReport, MixSummary, Verdict
 from qstar_core.stages.lines import load_record
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.refine import Staged, staged
@@ -19,7 +20,7 @@ def judge_round(workspace: Workspace, plan: Plan) -> GateReport:
     settings, found = workspace.settings, staged(workspace, plan)
     report = judge(settings.gate, GateInput(
         samples=found.samples, kept=found.kept, failed=found.failed, method=settings.alpha.method,
-        summaries=tuple(summaries(workspace, found)),
+        summaries=tuple(summaries(workspace, found)), not_chosen=found.not_chosen,
     ))
     workspace.store.write(gate_key(plan), report.model_dump_json(indent=1).encode())
     return report
@@ -42,6 +43,14 @@ def summaries(workspace: Workspace, found: Staged) -> Iterator[MixSummary]:
             for row in batch.to_pylist():
                 if row["tokens"] is not None:
                     yield MixSummary.model_validate(row)
+
+
+def verdicts(workspace: Workspace, found: Staged, scratch: Path) -> Iterator[Verdict]:
+    """What became of every sample, in the order of the plan."""
+    path = scratch / "verdicts.parquet"
+    download_verified(workspace.store, file_named(found, "diagnostics/diagnostics.parquet"), path)
+    for batch in pq.ParquetFile(path).iter_batches(columns=list(Verdict.model_fields)):
+        yield from (Verdict.model_validate(row) for row in batch.to_pylist())
 
 
 def file_named(found: Staged, name: str) -> FileRef:

@@ -10,13 +10,11 @@ from typing import TypeVar
 
 from qstar_core.engine.protocol import Finished
 from qstar_core.engine.tokenizer import ChatTokenizer
-from qstar_core.filters.base import Candidate
-from qstar_core.filters.chain import FilterChain
 from qstar_core.models import present
 from qstar_core.records import Verdict
 from qstar_core.report.data import ReportData, ShownSample
 from qstar_core.report.render import render_report
-from qstar_core.stages.judging import gate_report, summaries
+from qstar_core.stages.judging import gate_report, summaries, verdicts
 from qstar_core.stages.plan import Plan, PlannedPrompt
 from qstar_core.stages.refine import Staged, finished_samples, staged
 from qstar_core.stages.workspace import Workspace
@@ -53,10 +51,9 @@ def speed(found: Staged) -> dict[str, float]:
 def _chosen(workspace: Workspace, plan: Plan, scratch: Path) -> Iterator[ShownSample]:
     """As many of each outcome and reason as the report has room for, the same ones every time."""
     wanted = workspace.settings.output.report_samples
-    chain = FilterChain(workspace.settings.filters)
+    judged = verdicts(workspace, staged(workspace, plan), scratch)
     strata: dict[tuple[str, str], list[tuple[str, PlannedPrompt, Finished, Verdict]]] = defaultdict(list)
-    for _, planned, finished in finished_samples(workspace, plan, scratch):
-        verdict = chain.judge(Candidate(planned.prompt, finished.sample))
+    for (_, planned, finished), verdict in zip(finished_samples(workspace, plan, scratch), judged, strict=True):
         stratum = strata[verdict.stage, verdict.reason]
         stratum.append((finished.sample.id, planned, finished, verdict))
         stratum.sort(key=lambda entry: entry[0])

@@ -1,0 +1,90 @@
+"""Rows into the files of an export, a split by prompts, no more than a batch in memory.
+
+`<split>/00000.jsonl` or `.parquet`, and the next file when one is full.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import ExitStack
+from io import TextIOWrapper
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qstar_core.errors import DataError
+from qstar_core.exports.base import Format
+from qstar_core.exports.kinds import Item
+from qstar_core.records import JsonObject
+from qstar_core.selection.draws import order_of
+
+TRAIN, VALIDATION = "train", "validation"
+_BATCH = 1024
+
+
+class SplitWriter:
+    """The files of one split. They are whole once the context is left."""
+
+    def __init__(self, folder: Path, split: str, schema: pa.Schema | None, rows_per_file: int) -> None:
+        self._folder, self._split = folder, split
+        self._schema, self._most = schema, rows_per_file
+        self._open = ExitStack()
+        self._lines: TextIOWrapper | None = None
+        self._parquet: pq.ParquetWriter | None = None
+        self._waiting: list[JsonObject] = []
+        self.files: list[str] = []
+        self.rows = 0
+
+    def write(self, row: JsonObject) -> None:
+        if self.rows % self._most == 0:
+            self._next_file()
+        self.rows += 1
+        if self._lines is not None:
+            try:
+                self._lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            except UnicodeEncodeError:
+                raise DataError(f"row {self.rows} of the {self._split} split holds half a character (a lone surrogate)",
+                                "drop such rows by a filter") from None
+        else:
+            self._waiting.append(row)
+            if len(self._waiting) >= _BATCH:
+                self._flush()
+
+    def _next_file(self) -> None:
+        self.close()
+        name = f"{self._split}/{len(self.files):05d}.{'parquet' if self._schema else 'jsonl'}"
+        path = self._folder / name
+        path.parent.mkdir(exist_ok=True)
+        if self._schema is None:
+            self._lines = self._open.enter_context(path.open("w", encoding="utf-8"))
+        else:
+            self._parquet = self._open.enter_context(pq.ParquetWriter(path, self._schema, compression="zstd"))
+        self.files.append(name)
+
+    def _flush(self) -> None:
+        if self._parquet is not None and self._waiting:
+            self._parquet.write_table(pa.Table.from_pylist(self._waiting, schema=self._schema))
+            self._waiting = []
+
+    def close(self) -> None:
+        self._flush()
+        self._open.close()
+
+
+def write_rows(folder: Path, format_: Format, schema: pa.Schema | None, items: Iterable[Item], validation: float,
+               rows_per_file: int, seed: int) -> dict[str, SplitWriter]:
+    """The splits that were written; all rows of a prompt are in one of them."""
+    splits = {name: SplitWriter(folder, name, schema, rows_per_file) for name in (TRAIN, VALIDATION)}
+    with ExitStack() as open_:
+        for split in splits.values():
+            open_.callback(split.close)
+        for item in items:
+            name = VALIDATION if validation and _unit(seed, item.prompt_id) < validation else TRAIN
+            splits[name].write(format_.row(item, name, splits[name].rows))
+    return splits
+
+
+def _unit(seed: int, prompt_id: str) -> float:
+    return order_of(seed, "split", prompt_id) / 2**56
