@@ -19,9 +19,11 @@ TURNS = pa.list_(TURN)
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What was written. `files` are relative to the folder, by split; a validation split may be empty."""
+    """What was written. `tag` names the content; `files` are relative to the folder, by split, of which the validation
+    split may be empty."""
 
     kind: Kind
+    tag: str
     dataset: str
     version: str
     student: str

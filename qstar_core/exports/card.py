@@ -16,7 +16,7 @@ _ROWS = {Kind.CONVERSATIONS: "conversations", Kind.PAIRS: "preference pairs",
 
 def export_card(format_: Format, made: Made, manifest: Manifest, gap: LengthGap | None) -> str:
     total = sum(made.rows.values())
-    files = [{"split": split, "path": f"{split}/*"} for split, names in made.files.items() if names]
+    files = [{"split": split, "path": f"{split}/*-{made.tag}.*"} for split, names in made.files.items() if names]
     head = {
         "pretty_name": f"{made.dataset} {made.version}", "task_categories": ["text-generation"],
         "tags": ["synthetic", "distillation", "qstar", *(["trl"] if format_.name.startswith("trl") else [])],

@@ -18,17 +18,24 @@ def check_repository(name: str) -> None:
         raise ConfigError(f"--push {name!r:.120} is no repository of the hub", "give owner/name")
 
 
-def push(folder: Path, repository: str, *, private: bool, message: str) -> str:
-    """The address of the dataset. It is made where it does not exist; one commit holds all files."""
-    from httpx import HTTPError
+def push(folder: Path, repository: str, *, private: bool, message: str, endpoint: str | None = None) -> str:
+    """The address of the dataset. It is made where it does not exist; one commit holds all files. `endpoint` is the
+    hub's address where it is not the one of HF_ENDPOINT."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+    from huggingface_hub.errors import (  # HTTPError is of whichever HTTP library the hub's uses
+        HfHubHTTPError,
+        HTTPError,  # type: ignore[attr-defined]
+        LocalTokenNotFoundError,
+        OfflineModeIsEnabled,
+    )
 
     check_repository(repository)
-    api = HfApi(library_name="qstar")
+    api = HfApi(endpoint=endpoint, library_name="qstar")
     try:
         made = api.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder, repo_type="dataset", commit_message=message)
+    except OfflineModeIsEnabled:
+        raise ConfigError("HF_HUB_OFFLINE forbids to push", "unset it") from None
     except LocalTokenNotFoundError:
         raise ConfigError(f"no token to push {repository} with", "set HF_TOKEN, or run `hf auth login`") from None
     except HfHubHTTPError as error:
@@ -36,8 +43,8 @@ def push(folder: Path, repository: str, *, private: bool, message: str) -> str:
         if status in (401, 403):
             raise ConfigError(f"the hub does not let you write {repository} (HTTP {status})",
                               "set HF_TOKEN to a token that may write there") from None
-        raise StoreError(f"the hub answered HTTP {status} for {repository}", "try again, or look at the hub's status",
-                         ) from None
+        raise StoreError(f"the hub answered HTTP {status} for {repository}",
+                         "try again, or look at the hub's status") from None
     except (HTTPError, OSError) as error:
         raise UnavailableError(f"the hub at {api.endpoint} cannot be reached ({type(error).__name__})",
                                "check the network and HF_ENDPOINT; the exported folder is complete") from None

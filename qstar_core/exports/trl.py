@@ -1,4 +1,5 @@
-"""Rows and settings for TRL's trainers: `trl sft --config sft.yaml` and its sisters, run in the exported folder.
+"""Rows and settings for TRL's trainers: `trl sft --config sft.yaml --dataset_name "$PWD"` and its sisters, run in the
+exported folder (`datasets` takes no `.` for a name).
 
 Prompt and completion are apart, so TRL puts the loss on the completion only; it renders both with the model's chat
 template, whose end-of-turn token is thereby part of the completion.
@@ -36,15 +37,16 @@ class Trl:
 
     def configuration(self, made: Made) -> dict[str, str]:
         evaluation = {"eval_strategy": "epoch", "dataset_test_split": "validation"} if made.validation else {}
-        settings = {"model_name_or_path": made.student, "dataset_name": ".", **evaluation, "output_dir": "checkpoint",
+        settings = {"model_name_or_path": made.student, **evaluation, "output_dir": "checkpoint",
                     **self._settings}
-        return {f"{self._trainer}.yaml": yaml_text(f"trl {self._trainer} --config {self._trainer}.yaml", settings)}
+        command = f'trl {self._trainer} --config {self._trainer}.yaml --dataset_name "$PWD"'
+        return {f"{self._trainer}.yaml": yaml_text(command, settings)}
 
 
 TRL = (
     Trl("sft", Kind.CONVERSATIONS, "TRL's SFTTrainer",
         {"completion_only_loss": True, "learning_rate": 2.0e-5, "num_train_epochs": 1, "lr_scheduler_type": "cosine",
-         "warmup_ratio": 0.03}),
+         "warmup_steps": 0.03}),
     Trl("dpo", Kind.PAIRS, "TRL's DPOTrainer", {"learning_rate": 5.0e-7, "beta": 0.1, "num_train_epochs": 1}),
     Trl("kto", Kind.LABELLED, "TRL's KTOTrainer", {"learning_rate": 5.0e-7, "beta": 0.1, "num_train_epochs": 1}),
     Trl("grpo", Kind.QUESTIONS, "TRL's GRPOTrainer",

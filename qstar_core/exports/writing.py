@@ -1,6 +1,7 @@
 """Rows into the files of an export, a split by prompts, no more than a batch in memory.
 
-`<split>/00000.jsonl` or `.parquet`, and the next file when one is full.
+`<split>/00000-<tag>.jsonl` or `.parquet`, and the next file when one is full. The tag names the content: `datasets`
+takes the rows of a folder that it has seen under the same name, with files of the same names, from its cache.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _BATCH = 1024
 class SplitWriter:
     """The files of one split. They are whole once the context is left."""
 
-    def __init__(self, folder: Path, split: str, schema: pa.Schema | None, rows_per_file: int) -> None:
-        self._folder, self._split = folder, split
+    def __init__(self, folder: Path, split: str, tag: str, schema: pa.Schema | None, rows_per_file: int) -> None:
+        self._folder, self._split, self._tag = folder, split, tag
         self._schema, self._most = schema, rows_per_file
         self._open = ExitStack()
         self._lines: TextIOWrapper | None = None
@@ -54,7 +55,7 @@ class SplitWriter:
 
     def _next_file(self) -> None:
         self.close()
-        name = f"{self._split}/{len(self.files):05d}.{'parquet' if self._schema else 'jsonl'}"
+        name = f"{self._split}/{len(self.files):05d}-{self._tag}.{'parquet' if self._schema else 'jsonl'}"
         path = self._folder / name
         path.parent.mkdir(exist_ok=True)
         if self._schema is None:
@@ -73,10 +74,10 @@ class SplitWriter:
         self._open.close()
 
 
-def write_rows(folder: Path, format_: Format, schema: pa.Schema | None, items: Iterable[Item], validation: float,
-               rows_per_file: int, seed: int) -> dict[str, SplitWriter]:
+def write_rows(folder: Path, tag: str, format_: Format, schema: pa.Schema | None, items: Iterable[Item],
+               validation: float, rows_per_file: int, seed: int) -> dict[str, SplitWriter]:
     """The splits that were written; all rows of a prompt are in one of them."""
-    splits = {name: SplitWriter(folder, name, schema, rows_per_file) for name in (TRAIN, VALIDATION)}
+    splits = {name: SplitWriter(folder, name, tag, schema, rows_per_file) for name in (TRAIN, VALIDATION)}
     with ExitStack() as open_:
         for split in splits.values():
             open_.callback(split.close)

@@ -20,7 +20,7 @@ from qstar_core.exports.folder import new_folder
 from qstar_core.exports.kinds import Kind
 from qstar_core.exports.text import json_text
 from qstar_core.exports.writing import write_rows
-from qstar_core.records import JsonObject, Manifest
+from qstar_core.records import JsonObject, Manifest, content_hash
 from qstar_core.selection.lengths import Balance, LengthGap
 from qstar_core.selection.pairs import Pair, pairs_of
 from qstar_core.selection.table import DrawTable
@@ -54,16 +54,18 @@ def export(workspace: Workspace, store: ObjectStore, manifest: Manifest, format_
         names = (DATA,) if kind is Kind.CONVERSATIONS else FILES
         files = {name: fetched(store, manifest.files, name, scratch) for name in names}
         schema = format_.schema(kind, pq.read_schema(files[DATA]))
+        tag = content_hash([manifest.config_hash, manifest.code_version, format_.name, kind.value,
+                            settings.model_dump(mode="json")])[:8]
         gap = LengthGap() if kind is Kind.PAIRS else None
         with DrawTable(scratch / "draws.sqlite", workspace.settings.best_of.score_column) as table:
             if kind is not Kind.CONVERSATIONS:
                 fill(table, files, workspace.settings.best_of.score_column, manifest.version)
             items = _items(workspace, kind, files[DATA], table, gap)
             checked = _present(items, manifest, kind, settings.pairs.method)
-            splits = write_rows(folder, format_, schema, checked, settings.validation, settings.rows_per_file,
+            splits = write_rows(folder, tag, format_, schema, checked, settings.validation, settings.rows_per_file,
                                 settings.pairs.seed)
         student = manifest.models["student"]
-        made = Made(kind=kind, dataset=manifest.dataset, version=manifest.version,
+        made = Made(kind=kind, tag=tag, dataset=manifest.dataset, version=manifest.version,
                     student=student.path if student.name.startswith("builtin:") else student.name,
                     files={name: tuple(split.files) for name, split in splits.items()},
                     rows={name: split.rows for name, split in splits.items()})
