@@ -22,12 +22,9 @@ def push(folder: Path, repository: str, *, private: bool, message: str, endpoint
     """The address of the dataset. It is made where it does not exist; one commit holds all files. `endpoint` is the
     hub's address where it is not the one of HF_ENDPOINT."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import (  # HTTPError is of whichever HTTP library the hub's uses
-        HfHubHTTPError,
-        HTTPError,  # type: ignore[attr-defined]
-        LocalTokenNotFoundError,
-        OfflineModeIsEnabled,
-    )
+
+    # HTTPError is that of the HTTP library that the installed hub library uses.
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled  # type: ignore[attr-defined]
 
     check_repository(repository)
     api = HfApi(endpoint=endpoint, library_name="qstar")

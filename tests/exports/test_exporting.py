@@ -1,4 +1,4 @@
-"""What a version cannot give is refused with the reason; a folder appears whole or not at all; nobody's files are lost."""
+"""What a version cannot give is refused with the reason; a folder appears whole or not at all; no file is lost."""
 
 from __future__ import annotations
 

@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 from flows.cli import qstar
+from qstar_core.config import BestOfSettings, PairSettings
+from qstar_core.exports.registry import FORMATS
 from qstar_core.filters.chain import FILTERS
 from qstar_core.mixture.alpha import METHODS, AlphaStatus
 from qstar_core.mixture.policies.chain import POLICIES
@@ -43,6 +46,15 @@ def test_every_filter_method_policy_and_status_is_documented() -> None:
     for policy in POLICIES.values():
         for name in policy.options.model_fields:
             assert f"`{name}`" in DOCS["concepts.md"], f"{policy.name}: {name}"
+
+
+def test_every_export_format_kind_and_method_of_choosing_is_documented() -> None:
+    for format_ in FORMATS.values():
+        kinds = ", ".join(kind.value for kind in format_.kinds)
+        assert f"| `{format_.name}` | {kinds} |" in DOCS["exports.md"], format_.name
+    for page, section, field in (("exports.md", PairSettings, "method"), ("selection.md", BestOfSettings, "method")):
+        for name in get_args(section.model_fields[field].annotation):
+            assert f"| `{name}` |" in DOCS[page], name
 
 
 def test_the_table_of_settings_is_the_settings() -> None:
