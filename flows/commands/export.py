@@ -33,7 +33,7 @@ _SETTINGS = {"pairs": "export.pairs.method", "pairs_per_prompt": "export.pairs.p
 @click.option("--out", type=click.Path(path_type=Path), default=None,
               help="Folder to make [default: DATASET-VERSION-FORMAT]")
 @click.option("--kind", default=None, metavar="KIND",
-              help="Rows, where a format takes several kinds: sft, preference, labelled, questions")
+              help="Rows, where a format takes several kinds: sft, preference, labelled, questions, tokens")
 @click.option("--overwrite", is_flag=True, help="Replace an export that is there already")
 @click.option("--push", "repository", default=None, metavar="OWNER/NAME", help="Push the folder to the hub")
 @click.option("--public", is_flag=True, help="A dataset that --push makes is public; without it, private")

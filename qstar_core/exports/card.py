@@ -11,7 +11,8 @@ from qstar_core.selection.lengths import LengthGap
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _ROWS = {Kind.CONVERSATIONS: "conversations", Kind.PAIRS: "preference pairs",
-         Kind.LABELLED: "completions with a label", Kind.QUESTIONS: "questions with a gold answer"}
+         Kind.LABELLED: "completions with a label", Kind.QUESTIONS: "questions with a gold answer",
+         Kind.TOKENS: "token sequences"}
 
 
 def export_card(format_: Format, made: Made, manifest: Manifest, gap: LengthGap | None) -> str:

@@ -1,4 +1,4 @@
-"""What an export is made of: four kinds of rows, and how a version's draws give them.
+"""What an export is made of: five kinds of rows, and how a version's draws give them.
 
 Every kind streams: memory holds the draws of one prompt. Nothing of the teacher's prompt is in any of them, because no
 file of a version has it.
@@ -6,7 +6,7 @@ file of a version has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +22,7 @@ class Kind(StrEnum):
     PAIRS = "preference"
     LABELLED = "labelled"
     QUESTIONS = "questions"
+    TOKENS = "tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,34 @@ class Question:
     pass_rate: float
 
 
-Item = Conversation | Preference | Labelled | Question
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The ids that the student saw and those that were drawn, its end mark included: nothing is tokenised again."""
+
+    prompt_id: str
+    prompt: tuple[int, ...]
+    completion: tuple[int, ...]
+
+
+Item = Conversation | Preference | Labelled | Question | Tokens
 
 
 def conversations(rows: Iterable[JsonObject]) -> Iterator[Conversation]:
     for row in rows:
         *prompt, said = row["messages"]
         yield Conversation(row["prompt_id"], tuple(_turn(turn) for turn in prompt), said["content"], row)
+
+
+def tokens(rows: Iterable[JsonObject], traces: Iterable[JsonObject],
+           render: Callable[[Turns], tuple[int, ...]]) -> Iterator[Tokens]:
+    """Rows and traces are in the same order, rows without a trace at the end: they came from earlier versions, and stay
+    out."""
+    drawn = iter(traces)
+    for item in conversations(rows):
+        for trace in drawn:
+            if trace["sample_id"] == item.row["sample_id"]:
+                yield Tokens(item.prompt_id, render(item.prompt), tuple(trace["token"]))
+                break
 
 
 def preferences(pairs: Iterable[Pair]) -> Iterator[Preference]:

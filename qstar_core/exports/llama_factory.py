@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from qstar_core.exports.base import Made
-from qstar_core.exports.kinds import Conversation, Item, Kind, Labelled, Preference, Question, assistant
+from qstar_core.exports.kinds import Conversation, Item, Kind, Labelled, Preference, assistant
 from qstar_core.exports.text import json_text, yaml_text
 from qstar_core.records import JsonObject
 
@@ -37,7 +37,7 @@ class LlamaFactory:
                         "rejected": {"from": "gpt", "value": item.rejected}}
             case Labelled():
                 return {"messages": [*item.prompt, assistant(item.completion)], "label": item.good}
-            case Question():
+            case _:
                 raise TypeError(f"{self.name} has no rows of this kind")
 
     def configuration(self, made: Made) -> dict[str, str]:

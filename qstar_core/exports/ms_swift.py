@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 from qstar_core.exports.base import Made
@@ -26,7 +28,7 @@ class MsSwift:
         return None
 
     def row(self, item: Item, split: str, index: int) -> JsonObject:
-        prompt = list(item.prompt)
+        prompt: list[Any] = list(item.prompt)
         match item:
             case Conversation():
                 return {"messages": [*prompt, assistant(item.completion)]}
@@ -36,6 +38,8 @@ class MsSwift:
                 return {"messages": [*prompt, assistant(item.completion)], "label": item.good}
             case Question():
                 return {"messages": prompt, "solution": gold(item.answer)}
+            case _:
+                raise TypeError(f"{self.name} has no rows of this kind")
 
     def configuration(self, made: Made) -> dict[str, str]:
         command, flags = _COMMANDS[made.kind]

@@ -3,6 +3,8 @@ release 0.10 and later."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 from qstar_core.exports.base import Made
@@ -29,7 +31,7 @@ class OpenRlhf:
         return None
 
     def row(self, item: Item, split: str, index: int) -> JsonObject:
-        prompt = list(item.prompt)
+        prompt: list[Any] = list(item.prompt)
         match item:
             case Conversation():
                 return {"prompt": prompt, "completion": [assistant(item.completion)]}

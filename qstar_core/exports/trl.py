@@ -7,25 +7,33 @@ template, whose end-of-turn token is thereby part of the completion.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 from qstar_core.exports.base import Made
-from qstar_core.exports.kinds import Conversation, Item, Kind, Labelled, Preference, Question, assistant
+from qstar_core.exports.kinds import Conversation, Item, Kind, Labelled, Preference, Question, Tokens, assistant
 from qstar_core.exports.text import gold, yaml_text
 from qstar_core.records import JsonObject
 
+_UNLEARNT = -100
+"""The label of a token that is read, not learnt."""
+
 
 class Trl:
-    def __init__(self, trainer: str, kind: Kind, about: str, settings: JsonObject) -> None:
-        self.name, self.about, self.kinds = f"trl-{trainer}", about, (kind,)
+    def __init__(self, trainer: str, kinds: tuple[Kind, ...], about: str, settings: JsonObject) -> None:
+        self.name, self.about, self.kinds = f"trl-{trainer}", about, kinds
         self._trainer, self._settings = trainer, settings
 
     def schema(self, kind: Kind, data: pa.Schema) -> pa.Schema | None:
         return None
 
     def row(self, item: Item, split: str, index: int) -> JsonObject:
-        prompt = list(item.prompt)
+        prompt: list[Any] = list(item.prompt)
         match item:
+            case Tokens():
+                return {"input_ids": [*prompt, *item.completion],
+                        "labels": [_UNLEARNT] * len(prompt) + list(item.completion)}
             case Conversation():
                 return {"prompt": prompt, "completion": [assistant(item.completion)]}
             case Preference():
@@ -44,11 +52,11 @@ class Trl:
 
 
 TRL = (
-    Trl("sft", Kind.CONVERSATIONS, "TRL's SFTTrainer",
+    Trl("sft", (Kind.CONVERSATIONS, Kind.TOKENS), "TRL's SFTTrainer",
         {"completion_only_loss": True, "learning_rate": 2.0e-5, "num_train_epochs": 1, "lr_scheduler_type": "cosine",
          "warmup_steps": 0.03}),
-    Trl("dpo", Kind.PAIRS, "TRL's DPOTrainer", {"learning_rate": 5.0e-7, "beta": 0.1, "num_train_epochs": 1}),
-    Trl("kto", Kind.LABELLED, "TRL's KTOTrainer", {"learning_rate": 5.0e-7, "beta": 0.1, "num_train_epochs": 1}),
-    Trl("grpo", Kind.QUESTIONS, "TRL's GRPOTrainer",
+    Trl("dpo", (Kind.PAIRS,), "TRL's DPOTrainer", {"learning_rate": 5.0e-7, "beta": 0.1, "num_train_epochs": 1}),
+    Trl("kto", (Kind.LABELLED,), "TRL's KTOTrainer", {"learning_rate": 5.0e-7, "beta": 0.1, "num_train_epochs": 1}),
+    Trl("grpo", (Kind.QUESTIONS,), "TRL's GRPOTrainer",
         {"reward_funcs": ["accuracy_reward"], "learning_rate": 1.0e-6, "num_generations": 8, "num_train_epochs": 1}),
 )

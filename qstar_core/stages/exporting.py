@@ -6,7 +6,7 @@ size; what the version cannot give is refused with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +20,17 @@ from qstar_core.exports.folder import new_folder
 from qstar_core.exports.kinds import Kind
 from qstar_core.exports.text import json_text
 from qstar_core.exports.writing import write_rows
-from qstar_core.records import JsonObject, Manifest, content_hash
+from qstar_core.records import JsonObject, Manifest, Message
+from qstar_core.selection.draws import Turns
 from qstar_core.selection.lengths import Balance, LengthGap
 from qstar_core.selection.pairs import Pair, pairs_of
 from qstar_core.selection.table import DrawTable
-from qstar_core.stages.judged import DATA, FILES, fetched, fill, parquet_rows
+from qstar_core.stages.judged import DATA, FILES, TRACES, fetched, fill, parquet_rows
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.objects import ObjectStore
 
 RECORD = "export.json"
+_READ = {Kind.CONVERSATIONS: (DATA,), Kind.TOKENS: (DATA, TRACES)}
 _NO_PAIRS = {
     "verified": "no prompt has both a kept draw with the gold answer and a draw with another answer",
     "score": "no prompt has two kept draws with different scores",
@@ -51,24 +53,20 @@ def export(workspace: Workspace, store: ObjectStore, manifest: Manifest, format_
     if not manifest.rows:
         raise DataError(f"{manifest.dataset} {manifest.version} has no kept rows", "export another version")
     with new_folder(out, RECORD, overwrite=overwrite) as folder, workspace.scratch() as scratch:
-        names = (DATA,) if kind is Kind.CONVERSATIONS else FILES
-        files = {name: fetched(store, manifest.files, name, scratch) for name in names}
+        files = {name: fetched(store, manifest.files, name, scratch) for name in _READ.get(kind, FILES)}
         schema = format_.schema(kind, pq.read_schema(files[DATA]))
-        tag = content_hash([manifest.config_hash, manifest.code_version, format_.name, kind.value,
-                            settings.model_dump(mode="json")])[:8]
         gap = LengthGap() if kind is Kind.PAIRS else None
         with DrawTable(scratch / "draws.sqlite", workspace.settings.best_of.score_column) as table:
-            if kind is not Kind.CONVERSATIONS:
+            if kind not in _READ:
                 fill(table, files, workspace.settings.best_of.score_column, manifest.version)
-            items = _items(workspace, kind, files[DATA], table, gap)
+            items = _items(workspace, manifest, kind, files, table, gap)
             checked = _present(items, manifest, kind, settings.pairs.method)
-            splits = write_rows(folder, tag, format_, schema, checked, settings.validation, settings.rows_per_file,
-                                settings.pairs.seed)
+            written = write_rows(folder, format_, schema, checked, settings.validation, settings.rows_per_file,
+                                 settings.pairs.seed)
         student = manifest.models["student"]
-        made = Made(kind=kind, tag=tag, dataset=manifest.dataset, version=manifest.version,
+        made = Made(kind=kind, tag=written.tag, dataset=manifest.dataset, version=manifest.version,
                     student=student.path if student.name.startswith("builtin:") else student.name,
-                    files={name: tuple(split.files) for name, split in splits.items()},
-                    rows={name: split.rows for name, split in splits.items()})
+                    files=written.files, rows=written.rows)
         if not made.train:
             raise DataError("the validation split took every prompt", "lower export.validation")
         _write_texts(folder, {
@@ -77,17 +75,30 @@ def export(workspace: Workspace, store: ObjectStore, manifest: Manifest, format_
     return Exported(out, made, gap)
 
 
-def _items(workspace: Workspace, kind: Kind, data: Path, table: DrawTable, gap: LengthGap | None,
-           ) -> Iterator[kinds.Item]:
+def _items(workspace: Workspace, manifest: Manifest, kind: Kind, files: dict[str, Path], table: DrawTable,
+           gap: LengthGap | None) -> Iterator[kinds.Item]:
     match kind:
         case Kind.CONVERSATIONS:
-            yield from kinds.conversations(parquet_rows(data))
+            yield from kinds.conversations(parquet_rows(files[DATA]))
+        case Kind.TOKENS:
+            traces = parquet_rows(files[TRACES], ["sample_id", "token"])
+            yield from kinds.tokens(parquet_rows(files[DATA]), traces, _renderer(manifest))
         case Kind.PAIRS:
             yield from kinds.preferences(_pairs(workspace, table, gap or LengthGap()))
         case Kind.LABELLED:
             yield from kinds.labelled(table.prompts())
         case Kind.QUESTIONS:
             yield from kinds.questions(table.prompts())
+
+
+def _renderer(manifest: Manifest) -> Callable[[Turns], tuple[int, ...]]:
+    """The student's chat template, as it rendered the prompts of the round."""
+    from qstar_core.engine.tokenizer import ChatTokenizer  # here: the other kinds need no tokenizer
+    from qstar_core.models import present
+
+    student = present(manifest.models["student"])
+    tokenizer = ChatTokenizer(student.name, Path(student.path))
+    return lambda turns: tokenizer.render(tuple(Message.model_validate(turn) for turn in turns))[1]
 
 
 def _pairs(workspace: Workspace, table: DrawTable, gap: LengthGap) -> Iterator[Pair]:
@@ -120,6 +131,8 @@ def _present(items: Iterable[kinds.Item], manifest: Manifest, kind: Kind, method
     if not count and kind is Kind.PAIRS:
         raise DataError(f"{version} gives no pairs by {method!r}: {_NO_PAIRS[method]}",
                         "choose another export.pairs.method, or sample more draws a prompt")
+    if not count and kind is Kind.TOKENS:
+        raise DataError(f"{version} has no traces of its rows", "export the text, by --kind sft")
     if not count and kind is Kind.QUESTIONS:
         raise DataError(f"{version} has no prompt with a gold answer", "export another kind of rows")
 

@@ -15,6 +15,7 @@ from qstar_core.store.integrity import download_verified
 from qstar_core.store.objects import ObjectStore
 
 DATA, REJECTS, DIAGNOSTICS = "data/data.parquet", "rejects/rejects.jsonl", "diagnostics/diagnostics.parquet"
+TRACES = "traces/traces.parquet"
 FILES = (DATA, REJECTS, DIAGNOSTICS)
 _MEASURES = ("sample_id", "tokens", "logq_sum", "logp_t_sum", "alpha_mean")
 
@@ -23,7 +24,9 @@ def fetched(store: ObjectStore, files: Iterable[FileRef], name: str, folder: Pat
     """The file of this name, on this machine, its hash compared."""
     ref = next((ref for ref in files if ref.key.endswith(f"/{name}")), None)
     if ref is None:
-        raise IntegrityError(f"the version lists no file {name}", "publish its round again under another name")
+        raise IntegrityError(f"the version lists no file {name}",
+                             "set output.traces to true for the next round" if name == TRACES
+                             else "publish its round again under another name")
     path = folder / name.replace("/", "-")
     download_verified(store, ref, path)
     return path

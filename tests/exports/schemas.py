@@ -34,6 +34,8 @@ def _spoken(*speakers: str) -> Schema:
 
 SCHEMAS: dict[tuple[str, Kind], Schema] = {
     ("trl-sft", Kind.CONVERSATIONS): exactly(prompt=PROMPT, completion=ANSWER),
+    ("trl-sft", Kind.TOKENS): exactly(input_ids={"type": "array", "items": {"type": "integer"}, "minItems": 2},
+                                      labels={"type": "array", "items": {"type": "integer"}, "minItems": 2}),
     ("trl-dpo", Kind.PAIRS): exactly(prompt=PROMPT, chosen=ANSWER, rejected=ANSWER),
     ("trl-kto", Kind.LABELLED): exactly(prompt=PROMPT, completion=ANSWER, label=LABEL),
     ("trl-grpo", Kind.QUESTIONS): exactly(prompt=PROMPT, solution=TEXT),

@@ -15,6 +15,7 @@ import pytest
 from datasets import load_dataset
 from transformers import AutoTokenizer
 
+from qstar_core.exports.kinds import Kind
 from qstar_core.store.integrity import download_verified
 from tests.exports.conftest import Version
 from tests.stages.scripted import write_checkpoint
@@ -74,12 +75,13 @@ def trained_on(rows: Any, tokenizer: Any, student: Path) -> list[dict[str, list[
 def test_the_student_learns_the_sampled_tokens_and_their_end_and_nothing_else(version: Version, student: Path,
                                                                               tmp_path: Path) -> None:
     tokens = sampled(version, tmp_path)
-    sft, hf = (load_dataset(str(version.export(name, tmp_path / name).folder), split="train")
-               for name in ("trl-sft", "hf"))
+    sft, ids, hf = (load_dataset(str(version.export(name, tmp_path / f"{name}-{kind}", kind).folder), split="train")
+                    for name, kind in (("trl-sft", None), ("trl-sft", Kind.TOKENS), ("hf", None)))
     tokenizer = AutoTokenizer.from_pretrained(version.student)
     prompts = {line.prompt.id: line.pair.student_ids for line in version.planned}
     learnt = trained_on(sft, tokenizer, student)
-    assert len(learnt) == len(hf)
+    assert len(learnt) == len(hf) and trained_on(ids, tokenizer, student) == [
+        {name: row[name] for name in ("input_ids", "labels")} for row in learnt]
     for row, told in zip(learnt, hf, strict=True):
         prompt, drawn = prompts[told["prompt_id"]], tokens[told["sample_id"]]
         assert row["input_ids"] == [*prompt, *drawn]
