@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qstar_core.errors import ConfigError
-from qstar_core.store import faults
+from qstar_core.errors import ConfigError, StoreError
 
 
 def check_place(out: Path, mark: str, *, overwrite: bool) -> None:
@@ -32,12 +31,25 @@ def new_folder(out: Path, mark: str, *, overwrite: bool) -> Iterator[Path]:
     check_place(out, mark, overwrite=overwrite)
     part, old = (out.with_name(f".{out.name}.{uuid.uuid4().hex}.{end}") for end in ("part", "old"))
     try:
-        with faults.writing(out):
-            part.mkdir(parents=True)
-            yield part
-            if out.exists() and any(out.iterdir()):
-                out.rename(old)
-            part.rename(out)
+        part.mkdir(parents=True)
+        yield part
+        _replace(out, part, old)
+    except OSError as error:
+        raise StoreError(f"{out} cannot be written: {error.strerror or error}",
+                         "make room there, or name another folder with --out") from error
     finally:
         for left in (part, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _replace(out: Path, part: Path, old: Path) -> None:
+    """What was there comes back if the new folder cannot take its place."""
+    there = out.exists() and any(out.iterdir())
+    if there:
+        out.rename(old)
+    try:
+        part.rename(out)
+    except OSError:
+        if there:
+            old.rename(out)
+        raise

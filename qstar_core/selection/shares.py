@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -72,3 +72,10 @@ def share_lines(counts: Counter[Group], taken: Mapping[Group, int], wanted: tupl
                 lines.append(ShareLine(by=dimension.name, value=value, wanted=share, available=available, taken=kept,
                                        share=kept / total if total else 0.0))
     return tuple(lines)
+
+
+def shortfalls(lines: Sequence[ShareLine]) -> list[str]:
+    """One phrase for each share that is not reached: more than one row short of it."""
+    total = {line.by: sum(other.taken for other in lines if other.by == line.by) for line in lines}
+    return [f"{line.by} {line.value} is {line.share:.1%} of the rows, wanted {line.wanted:.1%} ({line.available} there)"
+            for line in lines if line.taken + 1 < line.wanted * total[line.by]]

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from qstar_core.errors import ConfigError, DataError, NotFoundError, QstarError
+from qstar_core.errors import ConfigError, DataError, NotFoundError, QstarError, StoreError
 from qstar_core.exports.folder import new_folder
 from qstar_core.exports.registry import FORMATS, format_named, kind_named
+from qstar_core.stages.exporting import export
 from qstar_core.store.finding import find_version
+from qstar_core.store.localserver import RunningS3
 from qstar_core.store.objects import ObjectStore
 from qstar_core.store.opening import open_store
 from tests.exports.conftest import Version, publish_round
@@ -91,6 +93,21 @@ def test_after_an_error_the_old_export_is_still_there(tmp_path: Path) -> None:
     assert (out / "export.json").read_text() == "old" and [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_where_the_new_one_cannot_take_its_place_the_old_one_comes_back(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "export.json").write_text("old")
+    with pytest.raises(StoreError), new_folder(out, "export.json", overwrite=True) as part:
+        part.rmdir()
+    assert (out / "export.json").read_text() == "old" and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_place_that_cannot_be_written_is_named(version: Version, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match=r"file/out cannot be written: .* — .* --out"):
+        version.export("trl-sft", tmp_path / "file" / "out")
+
+
 def test_a_damaged_file_is_named(version: Version, tmp_path: Path) -> None:
     key = next(ref for ref in version.manifest.files if ref.key.endswith("data.parquet"))
     damaged = key.model_copy(update={"sha256": "0" * 64})
@@ -128,6 +145,20 @@ def test_a_version_is_found_by_latest_name_beginning_and_address(version: Versio
     for name in ("a/b", "/datasets/demo/versions/x", "s3://bucket/datasets/x", f"{address}/data/data.parquet"):
         with pytest.raises(ConfigError, match="is not the address of a version"):
             find(name)
+
+
+def test_a_version_on_s3_is_exported_from_its_address(version: Version, tmp_path: Path, s3_server: RunningS3) -> None:
+    bucket, key = s3_server.store("exports"), f"datasets/demo/versions/{version.manifest.version}"
+    for name in (*(ref.key for ref in version.manifest.files), f"{key}/manifest.json"):
+        bucket.write(name, version.workspace.store.read(name))
+    asked: list[str] = []
+    store, versions, name = find_version(version.workspace.store, "other", bucket.locate(key),
+                                         lambda uri: asked.append(uri) or bucket)  # type: ignore[func-returns-value]
+    assert asked == [f"s3://{s3_server.bucket}/exports"]
+    for format_name in ("trl-dpo", "hf"):
+        there = export(version.workspace, store, versions.manifest(name), FORMATS[format_name],
+                       FORMATS[format_name].kinds[0], tmp_path / format_name, overwrite=False)
+        assert there.made == version.export(format_name, tmp_path / f"{format_name}-here").made
 
 
 def test_a_beginning_of_two_names_is_refused(version: Version, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from qstar_core.config import MixingSettings
-from qstar_core.selection.shares import OTHER, dimensions, quotas, share_lines
+from qstar_core.selection.shares import OTHER, dimensions, quotas, share_lines, shortfalls
 
 _counts = st.dictionaries(st.sampled_from([("a",), ("b",), ("c",), (OTHER,)]), st.integers(0, 400)).map(Counter)
 _targets = st.dictionaries(st.sampled_from("abc"), st.integers(0, 33).map(lambda n: n / 100), min_size=1)
@@ -36,6 +36,7 @@ def test_shares_are_reached_where_rows_may_be_given_up(rows: dict[str, int], wei
     wanted = dimensions(MixingSettings(kind=targets))
     taken = quotas(Counter({(name,): count for name, count in rows.items()}), wanted, max_drop=1.0)
     size = min(rows[name] / share for name, share in targets.items())
+    assert shortfalls(share_lines(Counter({(name,): count for name, count in rows.items()}), taken, wanted)) == []
     assert all(abs(taken[name,] - max(1, share * size)) <= 1 for name, share in targets.items())
     tight = min(targets, key=lambda name: rows[name] / targets[name])
     assert taken[tight,] == rows[tight], "the group that limits the total is taken whole"
@@ -47,6 +48,9 @@ def test_an_unreachable_share_keeps_what_may_not_be_dropped_and_is_told() -> Non
     taken = quotas(counts, wanted, max_drop=0.5)
     assert taken == {("rare",): 2, ("absent",): 0, (OTHER,): 13}
     told = {line.value: (line.wanted, line.available, line.taken) for line in share_lines(counts, taken, wanted)}
+    assert shortfalls(share_lines(counts, taken, wanted)) == [
+        "kind rare is 13.3% of the rows, wanted 50.0% (2 there)",
+        "kind absent is 0.0% of the rows, wanted 25.0% (0 there)"]
     assert told == {"rare": (0.5, 2, 2), "absent": (0.25, 0, 0), OTHER: (0.25, 98, 13)}
 
 
