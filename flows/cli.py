@@ -18,6 +18,7 @@ from flows.commands.analysis import analyze
 from flows.commands.completion import completion
 from flows.commands.datasets import datasets
 from flows.commands.doctor import doctor
+from flows.commands.export import export_version
 from flows.commands.inspect import inspect
 from flows.commands.run import demo, generate, refresh
 from flows.commands.settings import config
@@ -29,7 +30,7 @@ from qstar_core.home import subfolder
 click.rich_click.COMMAND_GROUPS = {
     "qstar": [
         {"name": "Make data", "commands": ["inspect", "demo", "generate", "refresh"]},
-        {"name": "Look at data", "commands": ["datasets", "analyze"]},
+        {"name": "Look at data", "commands": ["datasets", "analyze", "export"]},
         {"name": "Set up", "commands": ["config", "doctor", "up", "down", "completion"]},
     ]
 }
@@ -45,7 +46,10 @@ def qstar() -> None:
     """
 
 
-for command in (inspect, demo, generate, refresh, datasets, analyze, config, doctor, up, down, completion):
+_COMMANDS = (
+    inspect, demo, generate, refresh, datasets, analyze, export_version, config, doctor, up, down, completion,
+)
+for command in _COMMANDS:
     qstar.add_command(command)
 
 

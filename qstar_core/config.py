@@ -223,6 +223,56 @@ class GateSettings(Section):
     warn_only: tuple[str, ...] = Field((), description="Checks that warn instead of refusing the version")
 
 
+class BestOfSettings(Section):
+    method: Literal["all", "verification", "reward", "likelihood", "teacher_likelihood", "majority"] = Field(
+        "all", description="How the kept draws of a prompt are ranked; all keeps every one")
+    keep: int = Field(1, ge=1, description="Draws per prompt that stay")
+    score_column: str = Field("score", description="Column of the diagnostics or the data with the reward")
+
+
+class ReplaySettings(Section):
+    share: float = Field(0.0, ge=0, lt=1, description="Share of the version's rows that come from earlier versions")
+    versions: int = Field(5, ge=1, le=1000, description="How many earlier versions to take them from, newest first")
+
+
+class MixingSettings(Section):
+    """Shares of the version's new rows. Values that are not named share what is left."""
+
+    kind: dict[str, Unit] = Field(default_factory=dict, description="Share by kind of problem")
+    source: dict[str, Unit] = Field(default_factory=dict, description="Share by source")
+    difficulty: dict[Literal["easy", "medium", "hard", "unknown"], Unit] = Field(
+        default_factory=dict, description="Share by difficulty: easy, medium, hard, unknown")
+    hard_below: Unit = Field(0.34, description="Share of right draws of a prompt below which it is hard")
+    easy_from: Unit = Field(0.67, description="Share of right draws of a prompt from which it is easy")
+    min_draws: int = Field(4, ge=1, description="Fewest draws of a prompt to tell its difficulty")
+    max_drop: Unit = Field(0.5, description="Largest share of the kept rows given up to reach the shares")
+    replay: ReplaySettings = ReplaySettings()
+
+    @model_validator(mode="after")
+    def _possible(self) -> MixingSettings:
+        for name, shares in (("kind", self.kind), ("source", self.source), ("difficulty", self.difficulty)):
+            if sum(shares.values()) > 1.0 + 1e-9:
+                raise ValueError(f"the shares of mixing.{name} add up to more than 1")
+        if self.hard_below > self.easy_from:
+            raise ValueError(f"mixing.hard_below ({self.hard_below}) is above mixing.easy_from ({self.easy_from})")
+        return self
+
+
+class PairSettings(Section):
+    method: Literal["verified", "score", "likelihood", "teacher_student"] = Field(
+        "verified", description="Which draw of a prompt is preferred to which")
+    per_prompt: int = Field(1, ge=1, le=1000, description="Most pairs of one prompt")
+    margin: float = Field(0.0, ge=0, description="Smallest difference of the values for score and likelihood")
+    balance_length: bool = Field(False, description="Drops pairs until as many chosen texts are longer as are shorter")
+    seed: int = Field(0, description="Seed of the choice")
+
+
+class ExportSettings(Section):
+    pairs: PairSettings = PairSettings()
+    validation: float = Field(0.0, ge=0, lt=1, description="Share of the prompts that go into a validation split")
+    rows_per_file: int = Field(50_000, ge=1, description="Rows of one data file at most")
+
+
 class OutputSettings(Section):
     traces: bool = Field(True, description="Keep token, log π_θ, log π_t, log q and α of every token as Parquet")
     report_samples: int = Field(24, ge=0, le=2000, description="Samples shown token by token in the report")
@@ -249,6 +299,9 @@ class Settings(Section):
     round: RoundSettings = RoundSettings()
     filters: tuple[FilterStep, ...] = Field(DEFAULT_FILTERS, description="Filters, in order")
     filtering: FilteringSettings = FilteringSettings()
+    best_of: BestOfSettings = BestOfSettings()
+    mixing: MixingSettings = MixingSettings()
     gate: GateSettings = GateSettings()
+    export: ExportSettings = ExportSettings()
     output: OutputSettings = OutputSettings()
     store: StoreSettings = StoreSettings()

@@ -17,13 +17,15 @@ CHECKS = ("row count", "keep rate", "failed share", "ESS ratio", "divergent ESS 
 
 @dataclass(frozen=True, slots=True)
 class GateInput:
-    """`summaries` covers every sample that the engine finished, kept or dropped."""
+    """`summaries` covers every sample that the engine finished, kept or dropped; `not_chosen` counts what passed the
+    filters and was left out by best of n or mixing."""
 
     samples: int
     kept: int
     failed: int
     method: str
     summaries: Sequence[MixSummary]
+    not_chosen: int = 0
 
 
 def check_names(settings: GateSettings) -> None:
@@ -39,11 +41,11 @@ def judge(settings: GateSettings, given: GateInput) -> GateReport:
 
 
 def _counts(settings: GateSettings, given: GateInput) -> tuple[GateCheck, ...]:
-    keep_rate = given.kept / given.samples if given.samples else None
+    keep_rate = (given.kept + given.not_chosen) / given.samples if given.samples else None
     failed_share = given.failed / given.samples if given.samples else None
     return (
         _check("row count", float(given.kept), low=settings.min_rows, note="kept rows"),
-        _check("keep rate", keep_rate, low=settings.min_keep_rate, note="kept samples of all samples"),
+        _check("keep rate", keep_rate, low=settings.min_keep_rate, note="samples that passed the filters, of all"),
         _check("failed share", failed_share, high=settings.max_failed_share, note="samples that ended in an error"),
     )
 

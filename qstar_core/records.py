@@ -245,6 +245,17 @@ class AdapterRef(Record):
     base_sha256: str
 
 
+class ShareLine(Record):
+    """A target share of the mixing: rows that were there and taken of one value, and the share that came of it."""
+
+    by: str
+    value: str
+    wanted: float
+    available: int
+    taken: int
+    share: float
+
+
 class ModelRef(Record):
     """A checkpoint as a run saw it: where it came from and the hash of its weights and tokenizer. For an adapter `path`
     is its base's, and the hash covers both."""
@@ -266,7 +277,8 @@ class Checkpoint(Record):
 
 
 class Manifest(Record):
-    """Written last; a dataset version is visible only when this is."""
+    """Written last; a dataset version is visible only when this is. `replay` counts the rows of earlier versions among
+    `rows`, by version."""
 
     dataset: str
     version: str
@@ -287,6 +299,8 @@ class Manifest(Record):
     speed: dict[str, float]
     provenance: dict[str, str]
     parents: tuple[str, ...] = ()
+    replay: dict[str, int] = Field(default_factory=dict)
+    shares: tuple[ShareLine, ...] = ()
 
 
 class DatasetVersion(Record):

@@ -7,6 +7,7 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from qstar_core.config import Settings
 from qstar_core.records import DatasetVersion, GateReport, GateVerdict
+from qstar_core.selection.shares import shortfalls
 from qstar_core.stages.judging import judge_round
 from qstar_core.stages.plan import load_plan
 from qstar_core.stages.publishing import publish
@@ -29,6 +30,8 @@ def filter_task(settings: Settings, plan_key: str) -> int:
                                     f"{rates['samples_per_minute']:,.0f} samples/min"))
     drops = [f"{count} {reason}" for step in found.funnel[2:] for reason, count in step.dropped.items()]
     told = f"{found.kept} of {found.samples} samples kept" + (f"; dropped: {', '.join(drops)}" if drops else "")
+    told += "".join(f"; {count} rows of {version}" for version, count in found.replay.items())
+    told += "".join(f"; {short}" for short in shortfalls(found.shares))
     get_run_logger().info(told)
     emit(Event("filter", text=told))
     create_table_artifact(

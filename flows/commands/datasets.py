@@ -13,6 +13,7 @@ from flows.packaged import find_config
 from qstar_core.configload import load_settings
 from qstar_core.errors import IntegrityError, NotFoundError
 from qstar_core.records import Manifest
+from qstar_core.selection.shares import shortfalls
 from qstar_core.stages.difference import Difference, difference
 from qstar_core.stages.publishing import allowed_range
 from qstar_core.stages.workspace import Workspace
@@ -82,6 +83,9 @@ def show(version: str | None, config_path: str | None, dataset: str | None) -> N
     out.print(f"[bold]{manifest.dataset} {manifest.version}[/bold]  {manifest.rows} rows, gate "
               f"{manifest.gate.verdict.value}, created {manifest.created}")
     out.print(f"at {versions.reference(manifest.version).uri}", highlight=False, soft_wrap=True, markup=False)
+    replayed = [f"{count} of its rows come from {name}" for name, count in manifest.replay.items()]
+    for told in (*replayed, *shortfalls(manifest.shares)):
+        out.print(told, highlight=False, soft_wrap=True, markup=False)
     for table in (_gate(manifest), _funnel(manifest), _models(manifest), _files(manifest)):
         out.print()
         out.print(table)

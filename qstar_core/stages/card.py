@@ -20,7 +20,7 @@ def dataset_card(plan: Plan, found: Staged, gate: GateReport) -> str:
         "pretty_name": f"{plan.dataset} {plan.version}",
         "task_categories": ["text-generation"],
         "tags": ["synthetic", "distillation", "qstar"],
-        "size_categories": [next((name for limit, name in _SIZES if found.kept < limit), "n>1M")],
+        "size_categories": [next((name for limit, name in _SIZES if _rows(found) < limit), "n>1M")],
         "configs": [
             {"config_name": "default", "default": True, "data_files": _train("data/data.parquet")},
             {"config_name": "diagnostics", "data_files": _train("diagnostics/diagnostics.parquet")},
@@ -52,7 +52,11 @@ def dataset_card(plan: Plan, found: Staged, gate: GateReport) -> str:
 
 ## Funnel
 {_funnel(found.funnel)}
-"""
+{_mixing(found)}"""
+
+
+def _rows(found: Staged) -> int:
+    return found.kept + sum(found.replay.values())
 
 
 def _unusual(plan: Plan) -> str:
@@ -80,6 +84,20 @@ def _funnel(steps: tuple[FunnelStep, ...]) -> str:
             dropped += "; only logged: " + "; ".join(f"{_cell(reason)}: {n}" for reason, n in step.logged.items())
         lines.append(f"| {step.stage} | {step.entered} | {step.kept} | {dropped} |")
     return "\n".join(lines)
+
+
+def _mixing(found: Staged) -> str:
+    """What came from earlier versions, and what became of the target shares; nothing where neither was asked for."""
+    text = ""
+    if found.replay:
+        versions = ", ".join(f"{count} of `{name}`" for name, count in found.replay.items())
+        text += f"\n## Replay\n{sum(found.replay.values())} more rows come from earlier versions: {versions}.\n"
+    if found.shares:
+        lines = "\n".join(f"| {line.by} | {_cell(line.value)} | {line.wanted:.1%} | {line.share:.1%} | {line.taken} | "
+                          f"{line.available} |" for line in found.shares)
+        head = "| by | value | wanted | reached | rows | available |\n|---|---|---|---|---|---|"
+        text += f"\n## Shares\n{head}\n{lines}\n"
+    return text
 
 
 def _inline(text: str) -> str:

@@ -19,7 +19,7 @@ def judge_round(workspace: Workspace, plan: Plan) -> GateReport:
     settings, found = workspace.settings, staged(workspace, plan)
     report = judge(settings.gate, GateInput(
         samples=found.samples, kept=found.kept, failed=found.failed, method=settings.alpha.method,
-        summaries=tuple(summaries(workspace, found)),
+        summaries=tuple(summaries(workspace, found)), not_chosen=found.not_chosen,
     ))
     workspace.store.write(gate_key(plan), report.model_dump_json(indent=1).encode())
     return report

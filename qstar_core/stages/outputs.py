@@ -86,13 +86,24 @@ def reject_row(sample_idx: int, planned: PlannedPrompt, finished: Finished, verd
     return {"stage": verdict.stage, "reason": verdict.reason, "score": verdict.score, "outcome": verdict.outcome.value,
             "sample_idx": sample_idx, "sample_id": verdict.sample_id, "prompt_id": verdict.prompt_id,
             "draw": finished.sample.draw, "question": planned.prompt.question, "answer": planned.prompt.answer,
-            "completion": finished.sample.completion, "source": planned.prompt.source, "row": None}
+            "completion": finished.sample.completion, "source": planned.prompt.source, "row": None,
+            "prompt": [message.model_dump(mode="json") for message in planned.pair.student_messages]}
+
+
+def reject_of_data(row: JsonObject, stage: str, reason: str) -> JsonObject:
+    """A row of the data that is dropped after all."""
+    *prompt, said = row["messages"]
+    question = next((turn["content"] for turn in reversed(prompt) if turn["role"] == "user"), "")
+    return {"stage": stage, "reason": reason, "score": None, "outcome": "dropped",
+            **{name: row[name] for name in ("sample_idx", "sample_id", "prompt_id", "draw")}, "question": question,
+            "answer": row["answer"], "completion": said["content"], "source": row["source"], "row": None,
+            "prompt": prompt}
 
 
 def reject_of_row(stage: str, reject: RowReject) -> JsonObject:
     return {"stage": stage, "reason": reject.reason, "score": None, "outcome": "dropped", "sample_idx": None,
             "sample_id": None, "prompt_id": None, "draw": None, "question": reject.text, "answer": None,
-            "completion": None, "source": reject.source, "row": reject.row}
+            "completion": None, "source": reject.source, "row": reject.row, "prompt": None}
 
 
 class RowWriter:

@@ -70,7 +70,8 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
                               *([settings.engine.top_logprobs] if settings.engine.top_logprobs else [])])
     key = f"{workspace.round_key(ingest.round)}/{plan_hash[:12]}"
     config_hash = content_hash([plan_hash, SCHEMA_VERSION, settings.output.model_dump(mode="json"),
-                                settings.gate.model_dump(mode="json"),
+                                settings.gate.model_dump(mode="json"), settings.best_of.model_dump(mode="json"),
+                                settings.mixing.model_dump(mode="json"),
                                 [step.model_dump(mode="json") for step in settings.filters]])
     version = f"{ingest.round}-{config_hash[:8]}"
     plan_key = f"{key}/plans/{version}"

@@ -67,7 +67,8 @@ def _manifest(workspace: Workspace, plan: Plan, versions: Versions) -> Manifest:
     return Manifest(
         dataset=plan.dataset, version=plan.version, round=plan.round, sampling_hash=plan.sampling_hash,
         config_hash=plan.config_hash, code_version=_installed("qstar"),
-        created=datetime.now(UTC).isoformat(timespec="seconds"), run_id=plan.run_id, rows=found.kept,
+        created=datetime.now(UTC).isoformat(timespec="seconds"), run_id=plan.run_id,
+        rows=found.kept + sum(found.replay.values()), replay=found.replay, shares=found.shares,
         files=tuple(sorted(files, key=lambda ref: ref.key)), funnel=found.funnel, gate=gate, models=plan.models,
         templates={role: str(plan.settings["prompts"][role]) for role in ("student", "teacher")},
         settings=plan.settings, speed=speed(found), provenance=_provenance(plan),

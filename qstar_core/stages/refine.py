@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from pydantic import Field
+
 from qstar_core.config import Settings
 from qstar_core.engine.protocol import Finished
 from qstar_core.errors import NotFoundError
 from qstar_core.filters.base import Candidate
 from qstar_core.filters.chain import FilterChain
-from qstar_core.records import FileRef, FunnelStep, Outcome, Record, RowReject
+from qstar_core.records import FileRef, FunnelStep, Outcome, Record, RowReject, ShareLine
 from qstar_core.stages.filtering import filter_context
 from qstar_core.stages.generate import ledger_entry
 from qstar_core.stages.lines import load_lines, load_record
@@ -30,6 +32,7 @@ from qstar_core.stages.outputs import (
     traces_schema,
 )
 from qstar_core.stages.plan import Plan, PlannedPrompt
+from qstar_core.stages.selecting import select
 from qstar_core.stages.shardfile import read_samples
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import download_verified, store_file
@@ -39,7 +42,8 @@ NAMES = ("data/data.jsonl", "data/data.parquet", "diagnostics/diagnostics.jsonl"
 
 
 class Staged(Record):
-    """What refining left: `files` are keyed below the plan's staged folder."""
+    """What refining left: `files` are keyed below the plan's staged folder. `kept` counts the round's own rows,
+    `replay` those of earlier versions beside them, by version, `not_chosen` what the filters passed in vain."""
 
     files: tuple[FileRef, ...]
     funnel: tuple[FunnelStep, ...]
@@ -48,6 +52,9 @@ class Staged(Record):
     failed: int
     tokens: int
     seconds: float
+    not_chosen: int = 0
+    replay: dict[str, int] = Field(default_factory=dict)
+    shares: tuple[ShareLine, ...] = ()
 
 
 def staged(workspace: Workspace, plan: Plan) -> Staged:
@@ -86,6 +93,7 @@ def refine(workspace: Workspace, plan: Plan) -> Staged:
             funnel=(*plan.funnel, *chain.funnel()), samples=plan.samples, kept=kept, failed=failed,
             tokens=sum(entry.tokens for entry in entries), seconds=sum(entry.seconds for entry in entries),
         )
+    result = select(workspace, plan, result)
     workspace.store.write(f"{plan.staged_key}/staged.json", result.model_dump_json(indent=1).encode())
     return result
 

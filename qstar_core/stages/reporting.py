@@ -55,7 +55,7 @@ def _chosen(workspace: Workspace, plan: Plan, found: Staged, scratch: Path) -> I
     """As many of each outcome and reason as the report has room for, the same ones every time."""
     wanted = workspace.settings.output.report_samples
     strata: dict[tuple[str, str], list[tuple[str, PlannedPrompt, Finished, Verdict]]] = defaultdict(list)
-    every = zip(finished_samples(workspace, plan, scratch), _verdicts(workspace, found, scratch), strict=True)
+    every = zip(finished_samples(workspace, plan, scratch), verdicts(workspace, found, scratch), strict=True)
     for (_, planned, finished), verdict in every:
         stratum = strata[verdict.stage, verdict.reason]
         stratum.append((finished.sample.id, planned, finished, verdict))
@@ -68,7 +68,7 @@ def _chosen(workspace: Workspace, plan: Plan, found: Staged, scratch: Path) -> I
                           tokens=tokenizer.pieces(finished.sample.token_ids), answer=planned.prompt.answer)
 
 
-def _verdicts(workspace: Workspace, found: Staged, scratch: Path) -> Iterator[Verdict]:
+def verdicts(workspace: Workspace, found: Staged, scratch: Path) -> Iterator[Verdict]:
     """As refining wrote them, in the order of the plan: no sample is judged twice."""
     path = scratch / "diagnostics.parquet"
     download_verified(workspace.store, file_named(found, "diagnostics/diagnostics.parquet"), path)

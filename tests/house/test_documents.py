@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 from flows.cli import qstar
+from qstar_core.config import BestOfSettings, PairSettings
+from qstar_core.exports.registry import FORMATS
 from qstar_core.filters.chain import FILTERS
 from qstar_core.hints import STYLES
 from qstar_core.mixture.alpha import METHODS, AlphaStatus
@@ -55,6 +58,15 @@ def test_every_schema_and_hint_style_is_documented() -> None:
         assert f"| `{name}` |" in DOCS["sources.md"], name
     for name in STYLES:
         assert f"`{name}`" in DOCS["prefix-strategies.md"], name
+
+
+def test_every_export_format_kind_and_method_of_choosing_is_documented() -> None:
+    for format_ in FORMATS.values():
+        kinds = ", ".join(kind.value for kind in format_.kinds)
+        assert f"| `{format_.name}` | {kinds} |" in DOCS["exports.md"], format_.name
+    for page, section, field in (("exports.md", PairSettings, "method"), ("selection.md", BestOfSettings, "method")):
+        for name in get_args(section.model_fields[field].annotation):
+            assert f"| `{name}` |" in DOCS[page], name
 
 
 def test_the_table_of_settings_is_the_settings() -> None:
