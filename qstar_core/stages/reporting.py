@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +15,9 @@ from qstar_core.filters.base import Candidate
 from qstar_core.filters.chain import FilterChain
 from qstar_core.models import present
 from qstar_core.records import Verdict
+from qstar_core.report.charts import Chart, charts
 from qstar_core.report.data import ReportData, ShownSample
+from qstar_core.report.overview import KeyFigure, key_figures
 from qstar_core.report.render import render_report
 from qstar_core.stages.judging import gate_report, summaries
 from qstar_core.stages.plan import Plan, PlannedPrompt
@@ -25,8 +28,16 @@ from qstar_core.store.integrity import store_bytes
 T = TypeVar("T")
 
 
-def write_report(workspace: Workspace, plan: Plan) -> str:
-    """The key of the page."""
+@dataclass(frozen=True, slots=True)
+class WrittenReport:
+    """The key of the page, and what others show of it too."""
+
+    key: str
+    figures: tuple[KeyFigure, ...]
+    charts: tuple[Chart, ...]
+
+
+def write_report(workspace: Workspace, plan: Plan) -> WrittenReport:
     found = staged(workspace, plan)
     with workspace.scratch() as scratch:
         data = ReportData(
@@ -35,8 +46,9 @@ def write_report(workspace: Workspace, plan: Plan) -> str:
             summaries=tuple(summaries(workspace, found)), samples=tuple(_chosen(workspace, plan, scratch)),
         )
     key = report_key(plan)
-    store_bytes(workspace.store, key, render_report(data).encode("utf-8", "replace"))
-    return key
+    drawn = charts(data.summaries, data.samples)
+    store_bytes(workspace.store, key, render_report(data, drawn).encode("utf-8", "replace"))
+    return WrittenReport(key, key_figures(data), drawn)
 
 
 def report_key(plan: Plan) -> str:
