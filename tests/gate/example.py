@@ -43,7 +43,8 @@ def samples(kept: Any = True, failed: Any = False, **columns: Any) -> Samples:
                             for name, value in COLUMNS.items()})
 
 
-def texts(tokens: Any = None, hedges: Any = 0.0, leaks: Any = False, hashes: Any = None, vocabulary: Any = None) -> Texts:
+def texts(tokens: Any = None, hedges: Any = 0.0, leaks: Any = False, hashes: Any = None,
+          vocabulary: Any = None) -> Texts:
     def full(value: Any, kind: Any = np.float64) -> Any:
         return np.broadcast_to(np.asarray(value, dtype=kind), COUNT)
 

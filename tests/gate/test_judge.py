@@ -68,7 +68,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("hedging rate", text(hedges=0.2), text(hedges=made.per_prompt(0.0, 1.15)), text(hedges=2.0)),
     ("length PSI", text(), text(tokens=made.lengths() + some(0.4)), text(tokens=made.lengths() + 9)),
     ("length KS", text(), text(tokens=made.lengths() + made.per_prompt(0, 5)), text(tokens=made.lengths() + 9)),
-    ("vocabulary PSI", text(), text(vocabulary=np.where(some(0.55)[:, None], words(7.5), words(4))), text(vocabulary=words(7.5))),
+    ("vocabulary PSI", text(),
+     text(vocabulary=np.where(some(0.55)[:, None], words(7.5), words(4))), text(vocabulary=words(7.5))),
     ("duplicates", text(), text(hashes=again(0.08)), text(hashes=again(0.5))),
 ]
 
@@ -158,7 +159,7 @@ def test_how_often_something_else_decided_alpha_is_told() -> None:
 
 
 def test_without_diagnostics_texts_or_history_there_is_nothing_to_measure() -> None:
-    silent = {name: np.nan for name in made.COLUMNS}
+    silent = dict.fromkeys(made.COLUMNS, np.nan)
     found = made.checks(texts=None, previous=None, earlier=np.empty(0, dtype=np.uint64), **column(**silent))
     measured = {name for name, check in found.items() if check.verdict is not NONE}
     assert measured == {"row count", "keep rate", "failed share", "schema suite", "data suite", "diagnostics suite",
