@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 
 from flows.cli import qstar
 from qstar_core.filters.chain import FILTERS
+from qstar_core.gate.judge import CHECKS
 from qstar_core.mixture.alpha import METHODS, AlphaStatus
 from qstar_core.mixture.policies.chain import POLICIES
 from tests.flows.project import SMALL, Project
@@ -35,9 +36,11 @@ def test_every_command_is_documented() -> None:
         assert f"qstar {name}" in README, name
 
 
-def test_every_filter_method_policy_and_status_is_documented() -> None:
+def test_every_filter_check_method_policy_and_status_is_documented() -> None:
     for name in FILTERS:
         assert f"`{name}`" in DOCS["filters.md"], name
+    for name in CHECKS:
+        assert f"| `{name}` |" in DOCS["gate.md"], name
     for name in (*METHODS, *POLICIES, *(status.name for status in AlphaStatus)):
         assert f"`{name}`" in DOCS["concepts.md"], name
     for policy in POLICIES.values():

@@ -1,5 +1,5 @@
-"""A round that is judged: what is planted in its files blocks it, it is compared with another round, and a person may let
-warnings pass but no failure."""
+"""A round that is judged: what is planted in its files blocks it, it is compared with another round, and a person may
+let warnings pass but no failure."""
 
 from __future__ import annotations
 
