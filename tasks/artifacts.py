@@ -69,6 +69,7 @@ def approval_artifact(dataset: str, version: str, report: str, gate: GateReport)
                        if view.verdict == "warn")
     create_markdown_artifact(
         f"`{version}` waits for approval. The gate warns of:\n\n{warned}\n\nRead [the report]({report}), then run "
-        f"`qstar datasets approve {version} --dataset {dataset}`, or the flow `publish-approved` with this version.\n",
+        f"`qstar datasets approve {version} --by YOU --dataset {dataset}`, or the flow `publish-approved` with this "
+        "version.\n",
         key=key_of(dataset, "approval"), description=f"{version} waits for a person",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 
 import rich_click as click
@@ -120,11 +119,11 @@ def rollback(version: str, config_path: str | None, dataset: str | None) -> None
 
 @datasets.command()
 @click.argument("version")
-@click.option("--by", default=None, help="Who approves [default: the name of the user]")
+@click.option("--by", required=True, help="Who approves; kept in the manifest")
 @click.option("--comment", default="", help="Why; kept in the manifest")
 @config_option
 @dataset_option
-def approve(version: str, by: str | None, comment: str, config_path: str | None, dataset: str | None) -> None:
+def approve(version: str, by: str, comment: str, config_path: str | None, dataset: str | None) -> None:
     """Let a staged version with warnings pass, and publish it. What the gate refused cannot be approved."""
     workspace = _workspace(config_path)
     versions = Versions(workspace.store, dataset or workspace.settings.dataset)
@@ -132,7 +131,7 @@ def approve(version: str, by: str | None, comment: str, config_path: str | None,
         out.print(f"{versions.dataset} {version} is published already", highlight=False)
         return
     plan = staged_plan(workspace, versions.dataset, version)
-    given = set_approval(workspace, plan, getpass.getuser() if by is None else by, comment)
+    given = set_approval(workspace, plan, by, comment)
     found = publish(workspace, plan)
     out.print(f"{found.dataset} {found.version}, {found.rows} rows, approved by {given.by}: {found.uri}",
               highlight=False, soft_wrap=True, markup=False)

@@ -35,7 +35,7 @@ class Expectation:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name}={value}" for name, value in self.options.items() if name != "mostly")
+        told = ", ".join(f"{name}={value}" for name, value in self.options.items())
         return f"{self.kind.removeprefix('expect_')}({told})"
 
 

@@ -83,11 +83,13 @@ def _frame(path: Path, columns: tuple[str, ...], more: tuple[str, ...],
     """`columns` as they are, and what `derived` makes of them and of `more`, a batch at a time."""
     file = pq.ParquetFile(path)
     present = [name for name in (*columns, *more) if name in file.schema_arrow.names]
+    schema = pa.schema([file.schema_arrow.field(name) for name in present])
     parts = []
-    for batch in file.iter_batches(batch_size=_BATCH, columns=present):
+    empty = [pa.RecordBatch.from_pylist([], schema=schema)]
+    for batch in file.iter_batches(batch_size=_BATCH, columns=present) if file.metadata.num_rows else empty:
         own = {name: _plain(batch.column(name)) for name in columns if name in present}
         parts.append(pa.table({**own, **derived(batch)}).to_pandas())
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    frame = pd.concat(parts, ignore_index=True)
     for name in columns:
         if name not in frame:
             frame[name] = None

@@ -41,8 +41,8 @@ def publish(workspace: Workspace, plan: Plan) -> DatasetVersion:
     if needs_approval(plan, gate) and approval_of(workspace, plan) is None:
         warned = ", ".join(check.name for check in gate.checks if check.verdict is GateVerdict.WARN)
         raise ApprovalNeededError(f"{plan.dataset} {plan.version} waits for a person: the gate warns of {warned}",
-                                  f"read its report, then `qstar datasets approve {plan.version} --dataset "
-                                  f"{plan.dataset}`")
+                                  f"read its report, then `qstar datasets approve {plan.version} --by YOU "
+                                  f"--dataset {plan.dataset}`")
     versions.add(_manifest(workspace, plan, versions))
     return _concluded(workspace, plan, versions)
 

@@ -75,7 +75,7 @@ def test_a_version_passes_on_the_command_line_and_by_the_form_of_a_run(project: 
     told = project.run("datasets", "approve", version, "--by", "ada", "--comment", "by hand").stdout
     assert "approved by ada" in told and project.latest() == version
     assert project.manifest()["approval"]["comment"] == "by hand"
-    assert "published already" in project.run("datasets", "approve", version).stdout
+    assert "published already" in project.run("datasets", "approve", version, "--by", "ada").stdout
     second = staged(project, "2")
     out, err = flow(project, second, "grace").communicate(timeout=200)
     assert second in out, err
@@ -86,8 +86,8 @@ def test_a_version_passes_on_the_command_line_and_by_the_form_of_a_run(project: 
 def test_what_the_gate_refused_is_not_even_asked_about(project: Project) -> None:
     project.refused("demo", code=7, QSTAR__GATE__MIN_ROWS="1000")
     version = next((project.dataset() / "staged").iterdir()).name
-    assert "cannot be approved" in project.refused("datasets", "approve", version, code=7)
-    assert "there are: " + version in project.refused("datasets", "approve", "x-12345678", code=6)
+    assert "cannot be approved" in project.refused("datasets", "approve", version, "--by", "ada", code=7)
+    assert "there are: " + version in project.refused("datasets", "approve", "x-12345678", "--by", "ada", code=6)
     _, err = flow(project, version).communicate(timeout=200)
     assert "GateFailedError" in err and "cannot be approved" in err
 

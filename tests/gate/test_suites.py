@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import logging
 import re
 import shutil
@@ -105,6 +106,10 @@ def test_without_diagnostics_there_are_no_summaries_and_that_is_as_expected(tmp_
     assert set(broken(tmp_path, diagnostics=silent)) == {"diagnostics"}
 
 
+def test_a_round_of_which_nothing_was_kept_is_no_broken_file(tmp_path: Path) -> None:
+    assert broken(tmp_path, dataclasses.replace(FACTS, kept=0), data=[], traces=[]) == {}
+
+
 def test_long_conversations_are_no_fault(tmp_path: Path) -> None:
     turns = [{"role": role, "content": "x"} for role in ["system", *["user", "assistant"] * 200]]
     tools = [{"role": role, "content": "x"} for role in ["user", *["assistant", "tool"] * 200, "assistant"]]
@@ -133,7 +138,10 @@ def hostile_pages(tmp_path: Path) -> dict[str, str]:
 
 
 def test_pages_are_static_and_reach_for_nothing(tmp_path: Path) -> None:
-    for name, page in hostile_pages(tmp_path).items():
+    pages = hostile_pages(tmp_path)
+    assert html.escape(HOSTILE[:60]) in pages["data.html"], "a value is shown, as text"
+    for name, page in pages.items():
+        assert "showAllValidations" not in page, "scripts go with what is in them"
         found = Elements(page)
         assert not {"script", "link", "img", "iframe", "form", "input", "base", "object"} & set(found.tags), name
         assert all(value and value.startswith("#") for key, value in found.attributes if key in ("href", "src"))
