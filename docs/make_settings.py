@@ -48,7 +48,9 @@ def kind(annotation: Any) -> str:
 def default(value: Any) -> str:
     if value in (None, "", ()):
         return "empty"
-    plain = [item.model_dump(mode="json", exclude_none=True) for item in value] if isinstance(value, tuple) else value
+    items = value if isinstance(value, tuple) else ()
+    plain = [item.model_dump(mode="json", exclude_none=True) if isinstance(item, BaseModel) else item
+             for item in items] if items else value
     return f"`{plain if isinstance(plain, str) else json.dumps(plain)}`"
 
 

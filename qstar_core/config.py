@@ -209,8 +209,31 @@ class Range(Section):
             raise ValueError(f"low ({self.low}) is above high ({self.high})")
         return self
 
+    def within(self, other: Range) -> Range:
+        """What both allow."""
+        return Range(low=max(self.low, other.low), high=min(self.high, other.high))
+
+
+STRICT_ESS_RATIO = Range(low=0.9, high=1.1)
+STRICT_ALPHA = Range(low=0.3, high=0.7)
+
+
+LEAK_PHRASES = (
+    "given answer", "provided answer", "answer provided", "answer given", "reference solution", "reference answer",
+    "provided solution", "given solution", "worked solution", "the hint", "i was given", "i was told",
+    "as provided in the", "ground truth", "known answer", "we are told the answer", "we are told that the answer",
+    "the solution says",
+)
+"""What a student says that was shown the teacher's hint."""
+
 
 class GateSettings(Section):
+    """Thresholds. docs/gate.md tells what each check measures."""
+
+    profile: Literal["default", "strict"] = Field(
+        "default", description="strict narrows ess_ratio to 0.9–1.1 and alpha to 0.3–0.7")
+    on_warn: Literal["record", "approve"] = Field(
+        "record", description="approve: a version with warnings waits until a person lets it pass")
     min_rows: int = Field(1, ge=0, description="Fewest kept rows")
     min_keep_rate: Unit = Field(0.3, description="Smallest share of samples kept by the filters")
     max_failed_share: Unit = Field(0.01, description="Largest share of samples that ended in an error")
@@ -220,7 +243,39 @@ class GateSettings(Section):
     max_kl_difference: float = Field(0.05, gt=0, description="Largest mean |KL(q‖θ) − KL(q‖t)| for kl_symmetry")
     guard_alpha: Range = Field(Range(low=0.1, high=0.9), description="Mean α outside of this warns")
     guard_ess_ratio: Range = Field(Range(low=0.5, high=2.0), description="Mean ESS ratio outside of this warns")
+    max_leak_rate: Unit = Field(0.02, description="Largest share of kept rows that speak of the teacher's hint")
+    leak_phrases: tuple[str, ...] = Field(
+        LEAK_PHRASES, description="What a row that speaks of the hint says, without regard to case")
+    max_hedging_rate: Unit = Field(0.03, description="Largest share of hedging words among all words; warns")
+    hedging_words: tuple[str, ...] = Field(
+        ("maybe", "perhaps", "possibly", "probably", "presumably", "might", "guess", "unsure", "hmm", "wait"),
+        description="Words of an unsure writer")
+    max_length_psi: float = Field(0.25, gt=0, description="Largest stability index of lengths; warns")
+    max_length_ks: Unit = Field(0.2, description="Largest Kolmogorov–Smirnov distance of lengths; warns")
+    max_vocabulary_psi: float = Field(0.25, gt=0, description="Largest stability index of words; warns")
+    max_duplicate_share: Unit = Field(0.1, description="Largest share of rows that earlier versions have too; warns")
+    history: int = Field(4, ge=0, le=1_000, description="Earlier versions that are searched for duplicates")
     warn_only: tuple[str, ...] = Field((), description="Checks that warn instead of refusing the version")
+    refuse: tuple[str, ...] = Field((), description="Checks that refuse the version instead of warning")
+
+    @model_validator(mode="after")
+    def _satisfiable(self) -> GateSettings:
+        both = sorted(set(self.warn_only) & set(self.refuse))
+        if both:
+            raise ValueError(f"{both[0]!r} stands in warn_only and in refuse")
+        for given, strict in ((self.ess_ratio, STRICT_ESS_RATIO), (self.alpha, STRICT_ALPHA)):
+            if self.profile == "strict" and max(given.low, strict.low) > min(given.high, strict.high):
+                raise ValueError(f"{given.low} to {given.high} and the strict {strict.low} to {strict.high} exclude "
+                                 "each other")
+        return self
+
+    @property
+    def ess_ratio_limits(self) -> Range:
+        return self.ess_ratio.within(STRICT_ESS_RATIO) if self.profile == "strict" else self.ess_ratio
+
+    @property
+    def alpha_limits(self) -> Range:
+        return self.alpha.within(STRICT_ALPHA) if self.profile == "strict" else self.alpha
 
 
 class BestOfSettings(Section):

@@ -77,6 +77,12 @@ class GateFailedError(QstarError):
     exit_code = 7
 
 
+class ApprovalNeededError(QstarError):
+    """The gate warned and the settings ask for a person; the version stays staged until one approves it."""
+
+    exit_code = 9
+
+
 class ServerError(QstarError):
     """A local server (Prefect or the object store) did not start or does not answer."""
 

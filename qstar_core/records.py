@@ -203,17 +203,33 @@ class GateVerdict(StrEnum):
     NOT_APPLICABLE = "not applicable"
 
 
+class GateExample(Record):
+    """A sample that a check objects to; `text` is the beginning of its completion, made printable."""
+
+    sample_id: str
+    value: float | None = None
+    text: str = ""
+
+
 class GateCheck(Record):
+    """`interval` holds the true value with 95 % confidence; None where the value is exact or too little is known."""
+
     name: str
     verdict: GateVerdict
     value: float | None
     low: float | None = None
     high: float | None = None
     note: str = ""
+    interval: tuple[float, float] | None = None
+    examples: tuple[GateExample, ...] = ()
+    cause: str = ""
 
 
 class GateReport(Record):
+    """`previous` is the version that drift was measured against."""
+
     checks: tuple[GateCheck, ...]
+    previous: str | None = None
 
     @property
     def verdict(self) -> GateVerdict:
@@ -225,6 +241,15 @@ class GateReport(Record):
 
     def failed(self) -> tuple[GateCheck, ...]:
         return tuple(check for check in self.checks if check.verdict is GateVerdict.FAIL)
+
+
+class Approval(Record):
+    """A person let a version with warnings pass. It holds for the gate report with this hash and for no other."""
+
+    by: str = Field(min_length=1, max_length=200)
+    comment: str = Field("", max_length=2_000)
+    at: str
+    gate_sha256: str
 
 
 class FunnelStep(Record):
@@ -301,6 +326,7 @@ class Manifest(Record):
     parents: tuple[str, ...] = ()
     replay: dict[str, int] = Field(default_factory=dict)
     shares: tuple[ShareLine, ...] = ()
+    approval: Approval | None = None
 
 
 class DatasetVersion(Record):

@@ -1,19 +1,20 @@
-"""From finished shards to a published version: filter, gate, report, publish."""
+"""From finished shards to a published version: filter, gate, report, approve, publish."""
 
 from __future__ import annotations
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from qstar_core.config import Settings
 from qstar_core.records import DatasetVersion, GateReport, GateVerdict
 from qstar_core.selection.shares import shortfalls
-from qstar_core.stages.judging import judge_round
+from qstar_core.stages.approving import approval_of, approve, needs_approval
+from qstar_core.stages.judging import gate_report, judge_round
 from qstar_core.stages.plan import load_plan
-from qstar_core.stages.publishing import publish
+from qstar_core.stages.publishing import data_docs, publish
 from qstar_core.stages.refine import refine
-from qstar_core.stages.reporting import speed, write_report
+from qstar_core.stages.reporting import report_key, speed, write_report
 from qstar_core.stages.workspace import Workspace
+from tasks.artifacts import approval_artifact, figures_artifacts, funnel_artifact, gate_artifact, version_artifacts
 from tasks.events import Event, emit
 from tasks.retrying import DELAYS_S, RETRIES, retry_if_transient
 
@@ -34,27 +35,20 @@ def filter_task(settings: Settings, plan_key: str) -> int:
     told += "".join(f"; {short}" for short in shortfalls(found.shares))
     get_run_logger().info(told)
     emit(Event("filter", text=told))
-    create_table_artifact(
-        key=f"{_slug(settings.dataset)}-funnel", description=f"Funnel of {plan.version}",
-        table=[{"stage": step.stage, "entered": step.entered, "kept": step.kept,
-                "dropped": ", ".join(f"{reason}: {count}" for reason, count in step.dropped.items())}
-               for step in found.funnel],
-    )
+    funnel_artifact(plan.dataset, plan.version, found.funnel)
     return found.kept
 
 
 @task(name="judge gate", retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=retry_if_transient)
 def gate_task(settings: Settings, plan_key: str) -> GateReport:
     workspace = Workspace.open(settings)
-    report = judge_round(workspace, load_plan(workspace.store, plan_key))
+    plan = load_plan(workspace.store, plan_key)
+    report = judge_round(workspace, plan)
     worst = [check.name for check in report.checks if check.verdict in (GateVerdict.FAIL, GateVerdict.WARN)]
     told = f"{report.verdict.value}, {len(report.checks)} checks" + (f"; look at: {', '.join(worst)}" if worst else "")
     get_run_logger().info(told)
     emit(Event("gate", text=told))
-    create_table_artifact(
-        key=f"{_slug(settings.dataset)}-gate", description=f"Gate: {report.verdict.value}",
-        table=[check.model_dump(mode="json") for check in report.checks],
-    )
+    gate_artifact(plan.dataset, plan.version, report)
     return report
 
 
@@ -62,23 +56,32 @@ def gate_task(settings: Settings, plan_key: str) -> GateReport:
 def report_task(settings: Settings, plan_key: str) -> str:
     """Where the page is."""
     workspace = Workspace.open(settings)
-    key = write_report(workspace, load_plan(workspace.store, plan_key))
+    plan = load_plan(workspace.store, plan_key)
+    written = write_report(workspace, plan)
     emit(Event("report", text="the page of the version is written"))
-    return workspace.store.locate(key)
+    figures_artifacts(plan.dataset, plan.version, written.figures, written.charts)
+    return workspace.store.locate(written.key)
+
+
+@task(name="approve version", retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=retry_if_transient)
+def approve_task(settings: Settings, plan_key: str, by: str, comment: str) -> None:
+    workspace = Workspace.open(settings)
+    plan = load_plan(workspace.store, plan_key)
+    given = approve(workspace, plan, by, comment)
+    get_run_logger().info(f"{plan.dataset} {plan.version} approved by {given.by}")
 
 
 @task(name="publish version", retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=retry_if_transient)
 def publish_task(settings: Settings, plan_key: str) -> DatasetVersion:
+    """ApprovalNeededError where a person has to look first."""
     workspace = Workspace.open(settings)
-    version = publish(workspace, load_plan(workspace.store, plan_key))
+    plan = load_plan(workspace.store, plan_key)
+    gate = gate_report(workspace, plan)
+    if needs_approval(plan, gate) and approval_of(workspace, plan) is None:
+        approval_artifact(plan.dataset, plan.version, workspace.store.locate(report_key(plan)), gate)
+    version = publish(workspace, plan)
     told = f"{version.dataset} {version.version}, {version.rows} rows"
     get_run_logger().info(f"{told}: {version.uri}")
     emit(Event("publish", text=told))
-    create_link_artifact(key=f"{_slug(settings.dataset)}-report", link=f"{version.uri}/report.html",
-                         link_text=f"Report of {version.version}", description=told)
+    version_artifacts(version, data_docs(workspace, version))
     return version
-
-
-def _slug(name: str) -> str:
-    """Artifact keys take small letters, digits and dashes."""
-    return name.replace(".", "-").replace("_", "-")

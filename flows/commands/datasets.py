@@ -14,8 +14,10 @@ from qstar_core.configload import load_settings
 from qstar_core.errors import IntegrityError, NotFoundError
 from qstar_core.records import Manifest
 from qstar_core.selection.shares import shortfalls
+from qstar_core.stages.approving import approve as set_approval
+from qstar_core.stages.approving import staged_plan
 from qstar_core.stages.difference import Difference, difference
-from qstar_core.stages.publishing import allowed_range
+from qstar_core.stages.publishing import allowed_range, publish
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.versions import Versions, dataset_names
 
@@ -24,7 +26,7 @@ dataset_option = click.option("--dataset", default=None, help="Name of the datas
 
 @click.group()
 def datasets() -> None:
-    """List, show and compare dataset versions; make an older one the latest again."""
+    """List, show and compare dataset versions; approve a waiting one; make an older one the latest again."""
 
 
 @datasets.command("list")
@@ -119,6 +121,26 @@ def rollback(version: str, config_path: str | None, dataset: str | None) -> None
     out.print(f"latest of {versions.dataset}: {before.version if before else 'none'} → {version}", highlight=False)
 
 
+@datasets.command()
+@click.argument("version")
+@click.option("--by", required=True, help="Who approves; kept in the manifest")
+@click.option("--comment", default="", help="Why; kept in the manifest")
+@config_option
+@dataset_option
+def approve(version: str, by: str, comment: str, config_path: str | None, dataset: str | None) -> None:
+    """Let a staged version with warnings pass, and publish it. What the gate refused cannot be approved."""
+    workspace = _workspace(config_path)
+    versions = Versions(workspace.store, dataset or workspace.settings.dataset)
+    if versions.exists(version):
+        out.print(f"{versions.dataset} {version} is published already", highlight=False)
+        return
+    plan = staged_plan(workspace, versions.dataset, version)
+    given = set_approval(workspace, plan, by, comment)
+    found = publish(workspace, plan)
+    out.print(f"{found.dataset} {found.version}, {found.rows} rows, approved by {given.by}: {found.uri}",
+              highlight=False, soft_wrap=True, markup=False)
+
+
 def _workspace(config_path: str | None) -> Workspace:
     return Workspace.open(load_settings(find_config(config_path), os.environ))
 
@@ -136,10 +158,11 @@ def _latest(versions: Versions) -> str:
 
 
 def _gate(manifest: Manifest) -> Table:
-    table = Table("check", "verdict", "value", "allowed", box=None)
+    table = Table("check", "verdict", "value", "95 % interval", "allowed", box=None)
     for check in manifest.gate.checks:
-        allowed = allowed_range(check.low, check.high)
-        table.add_row(check.name, check.verdict.value, "–" if check.value is None else f"{check.value:.4g}", allowed)
+        interval = "" if check.interval is None else "{:.4g} to {:.4g}".format(*check.interval)
+        table.add_row(check.name, check.verdict.value, "–" if check.value is None else f"{check.value:.4g}", interval,
+                      allowed_range(check.low, check.high))
     return table
 
 

@@ -16,7 +16,7 @@ from flows.serve import ensure_server
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
 from qstar_core.errors import ConfigError, QstarError, ServerError
-from qstar_core.gate import CHECKS
+from qstar_core.gate.judge import CHECKS
 from qstar_core.records import DatasetVersion
 from qstar_core.stages.workspace import Workspace, check_round_name, today
 

@@ -8,6 +8,7 @@ import re
 from pydantic import Field
 
 from qstar_core.answers import same_answer
+from qstar_core.config import LEAK_PHRASES
 from qstar_core.filters.base import Candidate, Filter, Options
 from qstar_core.filters.context import FilterContext
 
@@ -18,11 +19,8 @@ _LONGEST_OPENING = 400
 
 
 class HintLeakOptions(Options):
-    phrases: tuple[str, ...] = Field((
-        "given answer", "provided answer", "answer provided", "answer given", "reference solution", "reference answer",
-        "provided solution", "given solution", "worked solution", "the hint", "as provided in the", "ground truth",
-        "known answer", "we are told the answer", "we are told that the answer", "the solution says",
-    ), description="Drops a completion with one of them that the question does not have")
+    phrases: tuple[str, ...] = Field(
+        LEAK_PHRASES, description="Drops a completion with one of them that the question does not have")
     gold_first: bool = Field(True, description="Drops a completion whose first sentence states the gold answer")
     min_words: int = Field(12, ge=0, description="Words after that sentence from which on the rest is reasoning")
 

@@ -41,8 +41,9 @@ _FONT = re.compile(r"font: ([\d.]+px) [^;\"]*")
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One figure. `text` tells a reader who cannot see it what it shows."""
+    """One figure. `text` tells a reader who cannot see it what it shows; `key` names it in every version."""
 
+    key: str
     title: str
     src: str
     text: str
@@ -66,7 +67,7 @@ def _alpha_chart(summaries: Sequence[MixSummary]) -> Chart | None:
         axes.set_xlim(0, 1)
         _label(axes, "mean α of a sample", "samples")
 
-    return Chart("α, the teacher’s weight", _svg(draw), f"Histogram of mean α. {_spread(values)}",
+    return Chart("alpha", "α, the teacher’s weight", _svg(draw), f"Histogram of mean α. {_spread(values)}",
                  f"{percent(_within(values, ALPHA_RANGE))} of samples lie in the shaded range 0.2 to 0.8.")
 
 
@@ -87,7 +88,7 @@ def _ess_chart(summaries: Sequence[MixSummary]) -> Chart | None:
         axes.set_xlim(0, 2)
         _label(axes, "mean ESS ratio θ / t of a sample (2: 2 or more)", "samples", legend=True)
 
-    return Chart("ESS ratio", _svg(draw), f"Histogram of the ESS ratio. {_spread(every)}",
+    return Chart("ess-ratio", "ESS ratio", _svg(draw), f"Histogram of the ESS ratio. {_spread(every)}",
                  f"In the shaded range 0.8 to 1.2: {percent(_within(every, ESS_RANGE))} of samples over all tokens, "
                  f"{percent(_within(divergent, ESS_RANGE))} over tokens where the models differ.")
 
@@ -106,7 +107,7 @@ def _kl_chart(summaries: Sequence[MixSummary]) -> Chart | None:
         _label(axes, "mean KL of q to a model, by sample (nats)", "samples", legend=True)
 
     gap = float(np.mean(theta) - np.mean(teacher))
-    return Chart("KL, both ways", _svg(draw),
+    return Chart("kl", "KL, both ways", _svg(draw),
                  f"Histograms of both divergences. To the student: {_spread(theta)} To the teacher: {_spread(teacher)}",
                  f"Means {number(float(np.mean(theta)))} and {number(float(np.mean(teacher)))}, "
                  f"difference {number(gap)}. Where α is solved for KL symmetry the two agree.")
@@ -135,7 +136,7 @@ def _position_chart(samples: Sequence[ShownSample]) -> Chart | None:
         axes.set_ylim(0, 1)
         _label(axes, "token position in the completion", "α", legend=True)
 
-    return Chart("α along the completion", _svg(draw),
+    return Chart("alpha-by-position", "α along the completion", _svg(draw),
                  f"Median of α by token position with a band from 10 to 90 percent; "
                  f"{number(float(middle[0]))} at the start, {number(float(middle[-1]))} at position {longest}.",
                  f"Over the {len(traces):,} samples shown below that have a trace; fewer samples reach the later "

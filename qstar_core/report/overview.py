@@ -29,8 +29,11 @@ class CheckView:
     verdict: str
     css: str
     value: str
+    interval: str
     allowed: str
     note: str
+    cause: str
+    examples: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,15 @@ def gate_sentence(gate: GateReport) -> str:
 def check_views(checks: Iterable[GateCheck]) -> tuple[CheckView, ...]:
     return tuple(
         CheckView(cut(check.name, 200), check.verdict.value, check.verdict.name.lower(), number(check.value, 4),
-                  _allowed(check.low, check.high), cut(check.note, 1_000))
+                  _interval(check.interval), _allowed(check.low, check.high), cut(check.note, 1_000),
+                  cut(check.cause, 500), tuple((cut(e.sample_id, 100), number(e.value), cut(e.text, 200))
+                                               for e in check.examples))
         for check in checks
     )
+
+
+def _interval(found: tuple[float, float] | None) -> str:
+    return "" if found is None else f"{number(found[0])} to {number(found[1])}"
 
 
 def _allowed(low: float | None, high: float | None) -> str:

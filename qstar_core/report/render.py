@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from qstar_core.records import Outcome
-from qstar_core.report.charts import charts
+from qstar_core.report.charts import Chart, charts
 from qstar_core.report.data import ReportData
 from qstar_core.report.overview import SPEED_LABELS, check_views, flat, funnel_views, gate_sentence, key_figures
 from qstar_core.report.samples import sample_views
@@ -25,8 +25,9 @@ from qstar_core.report.text import cut, number, visible
 _HERE = Path(__file__).parent
 
 
-def render_report(data: ReportData) -> str:
-    """The whole page. DataError where a sample's tokens do not fit its trace."""
+def render_report(data: ReportData, drawn: tuple[Chart, ...] | None = None) -> str:
+    """The whole page. DataError where a sample's tokens do not fit its trace. `drawn` are its figures, where the caller
+    has drawn them already."""
     environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)
     style = (_HERE / "style.css").read_text(encoding="utf-8")
@@ -45,7 +46,7 @@ def render_report(data: ReportData) -> str:
         checks=check_views(data.gate.checks),
         figures=key_figures(data),
         funnel=funnel_views(data.funnel),
-        charts=charts(data.summaries, data.samples),
+        charts=charts(data.summaries, data.samples) if drawn is None else drawn,
         models=tuple((cut(role, 200), cut(model.name, 200), cut(model.revision or "—", 200), visible(model.sha256[:16]),
                       cut(model.path, 500)) for role, model in data.models.items()),
         settings=flat(data.settings),

@@ -73,6 +73,10 @@ class Plan(Record):
         return f"{self.key}/parts/{index:05d}/"
 
     @property
+    def plan_key(self) -> str:
+        return f"{self.key}/plans/{self.version}"
+
+    @property
     def staged_key(self) -> str:
         return f"datasets/{self.dataset}/staged/{self.version}"
 

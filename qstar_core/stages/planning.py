@@ -14,7 +14,7 @@ from qstar_core.engine.hf import shared_context
 from qstar_core.engine.stops import StopStrings
 from qstar_core.engine.tokenizer import ChatTokenizer, check_same_vocabulary
 from qstar_core.errors import ConflictError, DataError, RowError
-from qstar_core.gate import check_names
+from qstar_core.gate.judge import check_names
 from qstar_core.mixture.alpha import AlphaOptions, method_of
 from qstar_core.mixture.policies.chain import policies_of
 from qstar_core.prompts import PromptRenderer, check_templates, sample_id

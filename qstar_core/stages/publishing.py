@@ -9,10 +9,11 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from qstar_core.errors import GateFailedError
-from qstar_core.records import DatasetVersion, FileRef, GateVerdict, Manifest
+from qstar_core.errors import ApprovalNeededError, GateFailedError
+from qstar_core.records import DatasetVersion, FileRef, GateCheck, GateVerdict, Manifest
+from qstar_core.stages.approving import approval_of, needs_approval
 from qstar_core.stages.card import dataset_card
-from qstar_core.stages.judging import gate_report
+from qstar_core.stages.judging import docs_prefix, gate_report
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.refine import staged
 from qstar_core.stages.reporting import report_key, speed
@@ -37,8 +38,19 @@ def publish(workspace: Workspace, plan: Plan) -> DatasetVersion:
     gate = gate_report(workspace, plan)
     if gate.verdict is GateVerdict.FAIL:
         raise GateFailedError(refusal(workspace, plan), "see the report; `latest` did not move")
+    if needs_approval(plan, gate) and approval_of(workspace, plan) is None:
+        warned = ", ".join(check.name for check in gate.checks if check.verdict is GateVerdict.WARN)
+        raise ApprovalNeededError(f"{plan.dataset} {plan.version} waits for a person: the gate warns of {warned}",
+                                  f"read its report, then `qstar datasets approve {plan.version} --by YOU "
+                                  f"--dataset {plan.dataset}`")
     versions.add(_manifest(workspace, plan, versions))
     return _concluded(workspace, plan, versions)
+
+
+def data_docs(workspace: Workspace, version: DatasetVersion) -> tuple[str, ...]:
+    """The pages of Data Docs of a published version, relative to it."""
+    key = Versions(workspace.store, version.dataset).key(version.version)
+    return tuple(info.key.removeprefix(f"{key}/") for info in workspace.store.list(f"{key}/data-docs/"))
 
 
 def _concluded(workspace: Workspace, plan: Plan, versions: Versions) -> DatasetVersion:
@@ -51,9 +63,13 @@ def _concluded(workspace: Workspace, plan: Plan, versions: Versions) -> DatasetV
 def refusal(workspace: Workspace, plan: Plan) -> str:
     """What the gate objected to, in one line."""
     failed = gate_report(workspace, plan).failed()
-    told = "; ".join(f"{check.name} is {check.value:.4g}, allowed {allowed_range(check.low, check.high)}"
-                     for check in failed if check.value is not None)
-    return f"the gate refused {plan.dataset} {plan.version}: {told}"
+    return f"the gate refused {plan.dataset} {plan.version}: {'; '.join(map(_objection, failed))}"
+
+
+def _objection(check: GateCheck) -> str:
+    such_as = f", such as sample {check.examples[0].sample_id}" if check.examples else ""
+    return (f"{check.name} is {check.value:.4g}, allowed {allowed_range(check.low, check.high)}{such_as} "
+            f"(usually {check.cause})")
 
 
 def _manifest(workspace: Workspace, plan: Plan, versions: Versions) -> Manifest:
@@ -63,6 +79,9 @@ def _manifest(workspace: Workspace, plan: Plan, versions: Versions) -> Manifest:
     page = store.read(report_key(plan))
     for name, data in (("report.html", page), ("README.md", dataset_card(plan, found, gate).encode())):
         files.append(store_bytes(store, f"{target}/{name}", data))
+    for info in list(store.list(docs_prefix(plan))):
+        files.append(store_bytes(store, f"{target}/{info.key.removeprefix(plan.staged_key + '/')}",
+                                 store.read(info.key)))
     latest = versions.latest()
     return Manifest(
         dataset=plan.dataset, version=plan.version, round=plan.round, sampling_hash=plan.sampling_hash,
@@ -72,7 +91,7 @@ def _manifest(workspace: Workspace, plan: Plan, versions: Versions) -> Manifest:
         files=tuple(sorted(files, key=lambda ref: ref.key)), funnel=found.funnel, gate=gate, models=plan.models,
         templates={role: str(plan.settings["prompts"][role]) for role in ("student", "teacher")},
         settings=plan.settings, speed=speed(found), provenance=_provenance(plan),
-        parents=(latest.version,) if latest else (),
+        parents=(latest.version,) if latest else (), approval=approval_of(workspace, plan),
     )
 
 

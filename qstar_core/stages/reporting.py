@@ -5,29 +5,39 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-
-import pyarrow.parquet as pq
 
 from qstar_core.engine.protocol import Finished
 from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.models import present
 from qstar_core.records import Outcome, Verdict
+from qstar_core.report.charts import Chart, charts
 from qstar_core.report.data import ReportData, ShownSample
+from qstar_core.report.overview import KeyFigure, key_figures
 from qstar_core.report.render import render_report
-from qstar_core.stages.judging import file_named, gate_report, summaries
+from qstar_core.stages.judged import DIAGNOSTICS, fetched, parquet_rows
+from qstar_core.stages.judging import gate_report, summaries
 from qstar_core.stages.plan import Plan, PlannedPrompt
 from qstar_core.stages.refine import Staged, finished_samples, staged
 from qstar_core.stages.workspace import Workspace
-from qstar_core.store.integrity import download_verified, store_bytes
+from qstar_core.store.integrity import store_bytes
 
 T = TypeVar("T")
 _VERDICT = ("sample_id", "prompt_id", "outcome", "stage", "reason", "score")
 
 
-def write_report(workspace: Workspace, plan: Plan) -> str:
-    """The key of the page."""
+@dataclass(frozen=True, slots=True)
+class WrittenReport:
+    """The key of the page, and what others show of it too."""
+
+    key: str
+    figures: tuple[KeyFigure, ...]
+    charts: tuple[Chart, ...]
+
+
+def write_report(workspace: Workspace, plan: Plan) -> WrittenReport:
     found = staged(workspace, plan)
     with workspace.scratch() as scratch:
         data = ReportData(
@@ -36,8 +46,9 @@ def write_report(workspace: Workspace, plan: Plan) -> str:
             summaries=tuple(summaries(workspace, found)), samples=tuple(_chosen(workspace, plan, found, scratch)),
         )
     key = report_key(plan)
-    store_bytes(workspace.store, key, render_report(data).encode("utf-8", "replace"))
-    return key
+    drawn = charts(data.summaries, data.samples)
+    store_bytes(workspace.store, key, render_report(data, drawn).encode("utf-8", "replace"))
+    return WrittenReport(key, key_figures(data), drawn)
 
 
 def report_key(plan: Plan) -> str:
@@ -70,11 +81,9 @@ def _chosen(workspace: Workspace, plan: Plan, found: Staged, scratch: Path) -> I
 
 def verdicts(workspace: Workspace, found: Staged, scratch: Path) -> Iterator[Verdict]:
     """As refining wrote them, in the order of the plan: no sample is judged twice."""
-    path = scratch / "diagnostics.parquet"
-    download_verified(workspace.store, file_named(found, "diagnostics/diagnostics.parquet"), path)
-    for batch in pq.ParquetFile(path).iter_batches(columns=[*_VERDICT]):
-        for row in batch.to_pylist():
-            yield Verdict(**{**row, "outcome": Outcome(row["outcome"])})
+    path = fetched(workspace.store, found.files, DIAGNOSTICS, scratch)
+    for row in parquet_rows(path, [*_VERDICT]):
+        yield Verdict(**{**row, "outcome": Outcome(row["outcome"])})
 
 
 def _in_turn(groups: Iterable[list[T]]) -> Iterator[T]:

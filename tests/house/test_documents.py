@@ -19,6 +19,7 @@ from flows.cli import qstar
 from qstar_core.config import BestOfSettings, PairSettings
 from qstar_core.exports.registry import FORMATS
 from qstar_core.filters.chain import FILTERS
+from qstar_core.gate.judge import CHECKS
 from qstar_core.hints import STYLES
 from qstar_core.mixture.alpha import METHODS, AlphaStatus
 from qstar_core.mixture.policies.chain import POLICIES
@@ -40,12 +41,14 @@ def test_every_command_is_documented() -> None:
         assert f"qstar {name}" in README, name
 
 
-def test_every_filter_method_policy_and_status_is_documented() -> None:
+def test_every_filter_check_method_policy_and_status_is_documented() -> None:
     lines = {line.split("|")[1].strip(): line for line in DOCS["filters.md"].splitlines() if line.count("|") == 5}
     for name, kind in FILTERS.items():
         assert f"`{name}`" in lines, name
         for option in kind.options.model_fields:
             assert f"`{option}`" in lines[f"`{name}`"], f"{name}: {option}"
+    for name in CHECKS:
+        assert f"| `{name}` |" in DOCS["gate.md"], name
     for name in (*METHODS, *POLICIES, *(status.name for status in AlphaStatus)):
         assert f"`{name}`" in DOCS["concepts.md"], name
     for policy in POLICIES.values():

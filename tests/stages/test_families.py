@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as cores
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from qstar_core.gate import CHECKS
+from qstar_core.gate.judge import CHECKS
 from qstar_core.records import ModelRef, Prompt
 from qstar_core.sources.splitting import HELD_OUT
 from qstar_core.stages.engines import engine_for

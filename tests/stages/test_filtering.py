@@ -86,7 +86,7 @@ def test_scores_and_what_was_logged_are_written_beside_every_sample(project: Pro
     logged = [f["answer"]["logged"] for f in scores.values() if "answer" in f]
     assert len(logged) == sum(answer.logged.values())
     judge_round(project.workspace(), plan)
-    page = project.store.read(write_report(project.workspace(), plan)).decode()
+    page = project.store.read(write_report(project.workspace(), plan).key).decode()
     assert "low reward" in page
 
 

@@ -26,7 +26,8 @@ from tests.stages.scripted import FailingStore, Project
 
 FILES = {"README.md", "report.html", "manifest.json", "data/data.jsonl", "data/data.parquet",
          "diagnostics/diagnostics.jsonl", "diagnostics/diagnostics.parquet", "traces/traces.parquet",
-         "rejects/rejects.jsonl"}
+         "rejects/rejects.jsonl",
+         *(f"data-docs/{name}.html" for name in ("schema", "data", "diagnostics", "traces"))}
 
 
 def versions_of(project: Project) -> Versions:
@@ -85,7 +86,7 @@ def test_a_publisher_killed_at_any_moment_is_finished_by_the_next(project: Proje
     counting = FailingStore(again("counting").store, 10**6)
     publish(Workspace(project.settings, counting), plan)
     count = 10**6 - counting.left
-    assert count == 8 + 2 + 9, "eight files, manifest and pointer, nine staged objects"
+    assert count == 12 + 2 + 13, "twelve files, manifest and pointer, thirteen staged objects"
     for left in range(count):
         project = again(f"killed{left}")
         with pytest.raises(StoreError, match="the store is gone"):
@@ -94,8 +95,8 @@ def test_a_publisher_killed_at_any_moment_is_finished_by_the_next(project: Proje
         latest = versions.latest()
         assert latest is not None
         whole = versions.exists(plan.version)
-        assert whole == ("manifest.json" in files(project, plan)) == (left >= 9)
-        assert (plan.version in versions.names()) == whole and (latest.version == plan.version) == (left >= 10)
+        assert whole == ("manifest.json" in files(project, plan)) == (left >= 13)
+        assert (plan.version in versions.names()) == whole and (latest.version == plan.version) == (left >= 14)
         half = files(project, plan)
         if whole:
             assert set(half) == FILES

@@ -166,11 +166,11 @@ def test_a_round_in_which_nothing_is_kept_is_judged_and_told(project: Project) -
 def test_the_report_is_a_page_with_a_choice_of_every_outcome(refined: tuple[Project, Plan, Staged]) -> None:
     project, plan, _ = refined
     judge_round(project.workspace(), plan)
-    key = write_report(project.workspace(), plan)
+    key = write_report(project.workspace(), plan).key
     assert key == report_key(plan)
     page = project.store.read(key).decode()
     assert page.lstrip().lower().startswith("<!doctype html>") and plan.version in page
     shown = [row for row in lines(project, plan, "diagnostics/diagnostics.jsonl") if row["sample_id"] in page]
     assert len(shown) == project.settings.output.report_samples
     assert {row["outcome"] for row in shown} == {"kept", "dropped", "failed"}
-    assert write_report(project.workspace(), plan) == key and project.store.read(key).decode() == page
+    assert write_report(project.workspace(), plan).key == key and project.store.read(key).decode() == page

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from qstar_core.errors import DataError
-from qstar_core.records import Manifest
+from qstar_core.records import GateVerdict, Manifest
 from qstar_core.stages.judging import gate_report, judge_round
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.publishing import publish
@@ -103,7 +103,7 @@ def test_the_gates_keep_rate_and_the_report_know_what_was_left_out(project: Proj
     assert checks["row count"].value == found.kept
     assert checks["keep rate"].value == (found.kept + found.not_chosen) / found.samples > 0.3
     assert found.kept / found.samples < 0.3
-    page = project.store.read(write_report(project.workspace(), plan)).decode()
+    page = project.store.read(write_report(project.workspace(), plan).key).decode()
     assert "not the best of n" in page
     with project.workspace().scratch() as scratch:
         told = Counter(verdict.outcome.value for verdict in verdicts(project.workspace(), found, scratch))
@@ -188,3 +188,13 @@ def test_settings_of_choosing_make_another_version_of_the_same_samples(project: 
     _, plan, _ = refined(project, source)
     _, other, _ = refined(project, source, best_of__keep=2)
     assert other.key == plan.key and other.version != plan.version
+
+
+def test_replayed_rows_are_what_the_gate_expects_and_no_duplicates(project: Project, source: Path) -> None:
+    published(project, source, "r1")
+    flags = {"mixing__replay": {"share": 0.25, "versions": 3}, "source__start": 10}
+    second, plan, found = refined(project, source, "r2", **flags)
+    assert found.replay
+    told = {check.name: check for check in judge_round(second.workspace(), plan).checks}
+    assert told["data suite"].verdict is GateVerdict.PASS, told["data suite"]
+    assert told["duplicates"].value == 0
