@@ -18,6 +18,7 @@ from qstar_core.engine.protocol import Job
 from qstar_core.engine.sequence import Sequence
 from qstar_core.engine.slots import Slots
 from qstar_core.engine.statistics import Statistics
+from qstar_core.engine.stops import StopStrings
 from qstar_core.engine.strategy import DIAGNOSTICS, Kept, Strategy
 from qstar_core.mixture.alpha import AlphaOptions
 from qstar_core.mixture.mixer import Mixer
@@ -30,7 +31,8 @@ class Stand:
         self.count = count
         self.vocab = max(bench.tokenizer.vocabulary.values()) + 1
         self.models = TwoModels(bench.model, teacher, count, CONTEXT, self.vocab, fixed_length=False)
-        self.mixer = Mixer(AlphaOptions())
+        self.mixer = Mixer(AlphaOptions(), passes="auto")
+        self._stops = StopStrings((), bench.tokenizer)
         self._jobs = [Job(str(slot), bench.pairs[slot], 0) for slot in range(count)]
         self._logits = [self.models.prefill(slot, job.pair) for slot, job in enumerate(self._jobs)]
         self.slots = self.seated()
@@ -38,13 +40,13 @@ class Stand:
     def seated(self) -> Slots:
         slots = Slots(self.count, self.vocab, torch.device("cpu"))
         for slot, job in enumerate(self._jobs):
-            slots.seat(slot, Sequence.start(job, 0, CONTEXT, CONTEXT), *self._logits[slot])
+            slots.seat(slot, Sequence.start(job, 0, CONTEXT, CONTEXT, self._stops), *self._logits[slot])
         return slots
 
     def run(self, strategy: Strategy, rounds: int, statistics: Statistics | None = None) -> float:
         """The tokens of a row, on average."""
         slots = self.seated()
-        sequences = [Sequence.start(job, 0, CONTEXT, CONTEXT) for job in self._jobs]
+        sequences = [Sequence.start(job, 0, CONTEXT, CONTEXT, self._stops) for job in self._jobs]
         tokens = 0
         for _ in range(rounds):
             drawn, kept = strategy.draw(slots), Kept()
@@ -67,7 +69,7 @@ class Stand:
         prompt_B = slots.prompt_theta_B if role == "student" else slots.prompt_t_B
         for number in range(rounds):
             token_B = self.mixer.propose(logits_B_V, slots.key_B, torch.full((self.count,), number))
-            logits_B_V = self.forward(role, token_B[:, None], prompt_B[:, None] + number)[:, -1].float()
+            logits_B_V = self.forward(role, token_B[:, None], prompt_B[:, None] + number)[:, -1]
         return rounds
 
     def forward(self, role: str, token_B_T: Tensor, position_B_T: Tensor) -> Tensor:

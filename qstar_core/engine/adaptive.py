@@ -106,6 +106,12 @@ class _Timed:
     def copy_prompt(self, source: int, target: int, pair: PromptPair) -> None:
         self._models.copy_prompt(source, target, pair)
 
+    def resize(self, slots: int) -> None:
+        self._models.resize(slots)
+
+    def keep(self, rows: list[int]) -> None:
+        self._models.keep(rows)
+
     def student(self, token_B: Tensor, position_B: Tensor, real_B: Tensor) -> Tensor:
         since = self.now()
         logits = self._models.student(token_B, position_B, real_B)
@@ -122,7 +128,7 @@ class _Timed:
                occupied_B: Tensor) -> tuple[Tensor, Tensor]:
         logits_theta = self.student(token_B, length_theta_B, occupied_B)
         logits_t = self.teacher(token_B[:, None], length_t_B[:, None], occupied_B[:, None])
-        return logits_theta, logits_t[:, -1].float()
+        return logits_theta, logits_t[:, -1]
 
 
 def _waiting(device: torch.device, clock: Callable[[], float]) -> Callable[[], float]:

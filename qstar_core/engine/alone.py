@@ -36,6 +36,12 @@ class AloneRunner:
         logits = self._runner.decode(token_B, length_theta_B, occupied_B)
         return logits, logits
 
+    def resize(self, slots: int) -> None:
+        self._runner.resize(slots)
+
+    def keep(self, rows: list[int]) -> None:
+        self._runner.keep(rows)
+
 
 class AloneMixer:
     """A `Mixer` of nothing: one token per row from the model, and no diagnostics."""
@@ -50,6 +56,6 @@ class AloneMixer:
         if self._sharpened:
             return self._mixer.step(logits_theta_B_V, logits_theta_B_V, key_B, position_B)
         token_B = self._mixer.propose(logits_theta_B_V, key_B, position_B)
-        failed_B = ~logits_theta_B_V.float().logsumexp(-1).isfinite()
+        failed_B = ~logits_theta_B_V.amax(-1).isfinite()  # of NaN, NaN
         never_B = torch.zeros_like(failed_B)
         return Step(token_B, failed_B, never_B, never_B, None)

@@ -1,4 +1,4 @@
-"""Key/value memory in slots: one row a sample, every row at its own position, nothing ever moved or re-allocated.
+"""Key/value memory in slots: one row a sample, every row at its own position, nothing moved while a batch is full.
 
 The column after the context is scratch: rows without a sample write there. transformers calls `update(k, v, layer)`
 without saying which rows and positions it is for, so these travel in the cache's `Window`, set before each forward.
@@ -77,6 +77,19 @@ class SlotCache(Cache):
         if self._rows is None or self._rows.device != device:
             self._rows = torch.arange(self.slots, device=device)
         return self._rows
+
+    def resize(self, slots: int) -> None:
+        """So many empty slots, whatever was there."""
+        if slots != self.slots:
+            self.slots, self._rows = slots, None
+            for layer in self.layers:
+                layer.is_initialized = False
+
+    def keep(self, rows: list[int]) -> None:
+        """These slots alone, in this order."""
+        self.slots, self._rows = len(rows), None
+        for layer in self.layers:
+            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
 
     def copy_row(self, source: int, target: int, length: int) -> None:
         """The first `length` columns of one slot into another: several draws share one prefill."""

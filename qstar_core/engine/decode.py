@@ -66,6 +66,7 @@ class LockstepEngine:
         self._sampling = sampling
         self._context = context
         self._count = engine.batch_size
+        self._fixed_shapes = engine.deterministic
         self._stops = StopStrings(sampling.stop, tokenizer)
         self._eos_ids = self._stops.token_ids.union(*(model.eos_ids for model in models))
         self.statistics = Statistics()
@@ -98,6 +99,7 @@ class LockstepEngine:
 
     def _generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         slots = Slots(self._count, self._vocab, self._device)
+        self._models.resize(self._count)
         prompts = _Prompts(self._models)
         waiting = (Sequence.start(job, self._sampling.seed, self._sampling.max_tokens, self._context, self._stops)
                    for job in jobs)
@@ -110,6 +112,9 @@ class LockstepEngine:
                 yield roomless.pop().fail(f"the prompt fills the context of {self._context} tokens")
             if not any(True for _ in scheduler.seated()):
                 return
+            if not self._fixed_shapes and (rows := scheduler.move_together()):
+                self._models.keep(rows)
+                slots.keep(rows)
             drawn = self._strategy.draw(slots)
             kept = Kept()
             yield from self._commit(slots, scheduler, drawn, kept)

@@ -54,7 +54,7 @@ def check_reading(model: LoadedModel) -> None:
     except (RuntimeError, ValueError, IndexError, AttributeError, TypeError) as error:
         raise ModelError(f"{model.name} cannot be read through slots: {first_line(error)}",
                          "use a model of another architecture") from error
-    apart = (plain[_READ - 1 :].float().softmax(-1) - slots.softmax(-1)).abs().sum(-1).max().item() / 2
+    apart = (plain[_READ - 1 :].float().softmax(-1) - slots.float().softmax(-1)).abs().sum(-1).max().item() / 2
     exact = plain.dtype == torch.float32 and quantisation(model.network.config) is None
     if apart > (_NEAR if exact else _NEAR_COARSE):
         raise ModelError(f"{model.name} gives other distributions through slots than plainly, {apart:.2f} apart",

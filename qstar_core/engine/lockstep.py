@@ -26,6 +26,7 @@ class Lockstep:
                      everyone.astype(bool), 0)
 
     def read(self, slots: Slots, kept: Kept) -> None:
+        slots.drop_logits()
         if bool(slots.seated_B.any()):
             slots.logits_theta_B_V, slots.logits_t_B_V = self._models.decode(
                 slots.last_B.to(slots.device), slots.prompt_theta_B + slots.drawn_B - 1,

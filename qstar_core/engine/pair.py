@@ -32,6 +32,14 @@ class PairRunner(Protocol):
         """Append one token to every occupied slot; the logits that follow, [B, V] each."""
         ...
 
+    def resize(self, slots: int) -> None:
+        """So many empty slots, whatever was there."""
+        ...
+
+    def keep(self, rows: list[int]) -> None:
+        """These slots alone, in this order."""
+        ...
+
 
 class SeparateRoles(PairRunner, Protocol):
     """What speculation needs: the roles take turns, and a row goes back to where it was."""
@@ -43,6 +51,7 @@ class SeparateRoles(PairRunner, Protocol):
     def teacher(self, token_B_T: Tensor, position_B_T: Tensor, real_B_T: Tensor) -> Tensor:
         """Append a block to every row of the teacher; the logits that follow each token, [B, T, V]."""
         ...
+
 
 class TwoModels:
     def __init__(self, student: LoadedModel, teacher: LoadedModel, slots: int, context: int, vocab: int,
@@ -58,7 +67,7 @@ class TwoModels:
         self._teacher.copy_prompt(source, target, len(pair.teacher_ids))
 
     def student(self, token_B: Tensor, position_B: Tensor, real_B: Tensor) -> Tensor:
-        return self._student.extend(token_B[:, None], position_B[:, None], real_B[:, None])[:, -1].float()
+        return self._student.extend(token_B[:, None], position_B[:, None], real_B[:, None])[:, -1]
 
     def teacher(self, token_B_T: Tensor, position_B_T: Tensor, real_B_T: Tensor) -> Tensor:
         return self._teacher.extend(token_B_T, position_B_T, real_B_T)
@@ -67,6 +76,14 @@ class TwoModels:
                occupied_B: Tensor) -> tuple[Tensor, Tensor]:
         return (self._student.decode(token_B, length_theta_B, occupied_B),
                 self._teacher.decode(token_B, length_t_B, occupied_B))
+
+    def resize(self, slots: int) -> None:
+        self._student.resize(slots)
+        self._teacher.resize(slots)
+
+    def keep(self, rows: list[int]) -> None:
+        self._student.keep(rows)
+        self._teacher.keep(rows)
 
 
 class OneModel:
@@ -95,6 +112,14 @@ class OneModel:
         self._adapt(self._slots)
         logits = self._runner.decode(token_B.repeat(2), torch.cat([length_theta_B, length_t_B]), occupied_B.repeat(2))
         return logits[: self._slots], logits[self._slots :]
+
+    def resize(self, slots: int) -> None:
+        self._slots = slots
+        self._runner.resize(2 * slots)
+
+    def keep(self, rows: list[int]) -> None:
+        self._runner.keep([*rows, *(self._slots + row for row in rows)])
+        self._slots = len(rows)
 
     def _adapt(self, rows: int) -> None:
         """How many leading rows of the next forward are the student's."""

@@ -1,6 +1,7 @@
 """One model and its slots: forwards whose shapes do not depend on who shares the batch.
 
 Tokens are on the model's device. Positions and what is real are on the host, so that no shape waits for the device.
+Logits come in the model's own precision.
 """
 
 from __future__ import annotations
@@ -29,18 +30,24 @@ class ModelRunner:
         self._cache.window = Window(torch.tensor([slot], device=self._device), columns, length)
         logits = self._forward(torch.tensor([ids], device=self._device), columns, visible[None, None], 1)[0, -1]
         self._cache.forget_after(slot, length)
-        return logits.float()
+        return logits
+
+    def resize(self, slots: int) -> None:
+        self._cache.resize(slots)
+
+    def keep(self, rows: list[int]) -> None:
+        self._cache.keep(rows)
 
     def copy_prompt(self, source: int, target: int, length: int) -> None:
         self._cache.copy_row(source, target, length)
 
     def decode(self, token_B: Tensor, position_B: Tensor, occupied_B: Tensor) -> Tensor:
         """One token for every slot; the logits that follow, [B, V]. Unoccupied rows compute into the scratch column."""
-        return self._read(token_B[:, None], position_B[:, None], occupied_B[:, None], False)[:, -1].float()
+        return self._read(token_B[:, None], position_B[:, None], occupied_B[:, None], False)[:, -1]
 
     def extend(self, token_B_T: Tensor, position_B_T: Tensor, real_B_T: Tensor) -> Tensor:
         """A block of tokens for every slot, each row at its own positions; the logits that follow each of them,
-        [B, T, V] in the model's own precision. What is not real computes into the scratch column.
+        [B, T, V]. What is not real computes into the scratch column.
 
         Writing a position again replaces it, so a row is rolled back by going on from an earlier position."""
         return self._read(token_B_T, position_B_T, real_B_T, True)

@@ -56,7 +56,7 @@ class Speculative:
             tokens.append(self._mixer.propose(logits_theta[-1], slots.key_B, drawn_B + ahead))
         logits_t_B_T_V = self._teacher_reads(slots, tokens)
         judged = self._judge(slots, drawn_B, tokens, logits_theta, logits_t_B_T_V)
-        slots.logits_t_B_V = logits_t_B_T_V[:, -1].float().clone()
+        slots.logits_t_B_V = logits_t_B_T_V[:, -1].clone()
         return _drawn(slots, torch.stack(tokens, dim=1), certain, judged)
 
     def read(self, slots: Slots, kept: Kept) -> None:
@@ -73,7 +73,7 @@ class Speculative:
         position_B = slots.prompt_t_B + slots.drawn_B - 1
         logits_t_B_T_V = self._models.teacher(slots.last_B[:, None].to(slots.device), position_B[:, None],
                                               behind_B[:, None])
-        slots.logits_t_B_V = torch.where(behind_B.to(slots.device)[:, None], logits_t_B_T_V[:, 0].float(),
+        slots.logits_t_B_V = torch.where(behind_B.to(slots.device)[:, None], logits_t_B_T_V[:, 0],
                                          slots.logits_t_B_V)
         slots.ready_B = slots.ready_B | behind_B
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from qstar_core.mixture.fused import base_free, fusable, spread
+from qstar_core.mixture.geometric import widened
 from qstar_core.mixture.race import Words, bounds, race
 from qstar_core.mixture.target import Target
 from qstar_core.rng import Stream, uniforms
@@ -43,7 +44,7 @@ class Student(NamedTuple):
 
 def propose(logits_B_V: Tensor, key_B: Tensor, position_B: Tensor, fused: bool = False) -> Tensor:
     """The student's own draw from its logits, as they are tempered and cut where q* is."""
-    return _proposed(Student(base_free(logits_B_V), logits_B_V.amax(-1), fused), key_B, position_B)
+    return _proposed(Student(base_free(logits_B_V), widened(logits_B_V.amax(-1)), fused), key_B, position_B)
 
 
 def coupled_draw(target: Target, key_B: Tensor, position_B: Tensor, proposed_B: Tensor | None = None) -> Tensor:
@@ -82,7 +83,7 @@ def _residual_bounds(target: Target, words: Words) -> tuple[Tensor, Tensor]:
 
 
 def _weights(student: Student) -> Tensor:
-    return (student.logits_B_V - student.top_B[:, None]).exp()
+    return (student.logits_B_V.to(student.top_B.dtype) - student.top_B[:, None]).exp()
 
 
 def _residual(target: Target) -> Tensor:

@@ -6,6 +6,8 @@ the common support only, so every sum over tokens is finite: log q_α = base + �
 A Pair keeps the logits and one normaliser per row; everything wide is formed where it is summed, so that a compiled
 pass needs no memory of its own. Float32 passes take no maximum first: Z(α) ≤ 1 for α in [0, 1], with no summand above
 1. Where that is not enough, they return NaN and the row is done in float64, with the maximum taken out.
+
+Logits may be of half precision: they stay as they are in memory and are widened where they are read, which is exact.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ _NOWHERE = float("-inf")
 
 
 class Pair(NamedTuple):
-    """Two rows of logits, what normalises them, and what is known about their supports."""
+    """Two rows of logits, what normalises them, what is known about their supports, and g and its slope at α = ½, where
+    every search for a root begins."""
 
     theta_B_V: Tensor
     t_B_V: Tensor
@@ -35,6 +38,8 @@ class Pair(NamedTuple):
     any_common_B: Tensor
     theta_inside_t_B: Tensor
     t_inside_theta_B: Tensor
+    half_g_B: Tensor
+    half_variance_B: Tensor
     fused: bool
 
     @property
@@ -42,12 +47,17 @@ class Pair(NamedTuple):
         return self.theta_B_V.shape[0]
 
     @property
+    def dtype(self) -> torch.dtype:
+        """What is calculated in: float32, or float64."""
+        return self.log_sum_theta_B.dtype
+
+    @property
     def logp_theta_B_V(self) -> Tensor:
-        return (self.theta_B_V - self.top_theta_B[:, None]) - self.log_sum_theta_B[:, None]
+        return (self.theta_B_V.to(self.dtype) - self.top_theta_B[:, None]) - self.log_sum_theta_B[:, None]
 
     @property
     def logp_t_B_V(self) -> Tensor:
-        return (self.t_B_V - self.top_t_B[:, None]) - self.log_sum_t_B[:, None]
+        return (self.t_B_V.to(self.dtype) - self.top_t_B[:, None]) - self.log_sum_t_B[:, None]
 
     @property
     def failed_theta_B(self) -> Tensor:
@@ -118,8 +128,13 @@ class _Logits(NamedTuple):
         return self.theta_B_V.shape[0]
 
 
+def widened(logits_B_V: Tensor) -> Tensor:
+    """At least float32."""
+    return logits_B_V if logits_B_V.dtype == torch.float64 else logits_B_V.float()
+
+
 def pair_of(logits_theta_B_V: Tensor, logits_t_B_V: Tensor, fused: bool = False) -> Pair:
-    """Two rows of logits (float32 or wider). Rows with NaN, +inf or nothing but −inf are no distribution."""
+    """Two rows of logits. Rows with NaN, +inf or nothing but −inf are no distribution."""
     theta, t = base_free(logits_theta_B_V), base_free(logits_t_B_V)
     return Pair._make([theta, t, *_normalisers(_Logits(theta, t, fused)), fused])
 
@@ -127,14 +142,18 @@ def pair_of(logits_theta_B_V: Tensor, logits_t_B_V: Tensor, fused: bool = False)
 @fusable
 def _normalisers(logits: _Logits) -> tuple[Tensor, ...]:
     """The fields of a Pair that have one value per row, in order."""
-    theta, t = logits.theta_B_V, logits.t_B_V
+    theta, t = widened(logits.theta_B_V), widened(logits.t_B_V)
     top_theta_B, top_t_B = theta.amax(-1), t.amax(-1)
     theta_0, t_0 = theta - top_theta_B[:, None], t - top_t_B[:, None]
     log_sum_theta_B, entropy_theta_B = _normaliser(theta_0)
     log_sum_t_B, entropy_t_B = _normaliser(t_0)
     in_theta, in_t = theta_0 > _NOWHERE, t_0 > _NOWHERE
+    common = in_theta & in_t
+    _, half_g_B, half_variance_B = _moments_of(
+        torch.where(common, 0.5 * (theta_0 + t_0), _NOWHERE), torch.where(common, t_0 - theta_0, 0.0))
     return (top_theta_B, top_t_B, log_sum_theta_B, log_sum_t_B, entropy_theta_B, entropy_t_B,
-            (in_theta & in_t).any(-1), (in_t | ~in_theta).all(-1), (in_theta | ~in_t).all(-1))
+            common.any(-1), (in_t | ~in_theta).all(-1), (in_theta | ~in_t).all(-1),
+            half_g_B + log_sum_theta_B - log_sum_t_B, half_variance_B)
 
 
 def _normaliser(logits_0_B_V: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,7 +167,7 @@ def _normaliser(logits_0_B_V: Tensor) -> tuple[Tensor, Tensor]:
 
 def moments(pair: Pair, alpha_B: Tensor) -> Moments:
     """At any real α; NaN where float32 does not reach."""
-    return _moments(pair, alpha_B.to(pair.theta_B_V.dtype))
+    return _moments(pair, alpha_B.to(pair.dtype))
 
 
 def settled_moments(pair: Pair, alpha_B: Tensor) -> Moments:
@@ -162,7 +181,7 @@ def survey(pair: Pair, alpha_B: Tensor) -> Survey:
 
 def _settled(measure: Callable[[Pair, Tensor], tuple[Tensor, ...]], pair: Pair, alpha_B: Tensor) -> tuple[Tensor, ...]:
     """The pass, and once more in float64 for the rows that float32 does not reach."""
-    found = measure(pair, alpha_B.to(pair.theta_B_V.dtype))
+    found = measure(pair, alpha_B.to(pair.dtype))
     beyond_B = pair.any_common_B & torch.stack(found).isnan().any(0)
     if bool(beyond_B.any()):
         for part, wide in zip(found, measure(pair.rows(beyond_B).double(), alpha_B[beyond_B].double()), strict=True):
@@ -173,10 +192,14 @@ def _settled(measure: Callable[[Pair, Tensor], tuple[Tensor, ...]], pair: Pair, 
 @fusable
 def _moments(pair: Pair, alpha_B: Tensor) -> Moments:
     base, delta = pair.path()
-    log_z_B, weight, sum_B = _summed(base + alpha_B[:, None] * delta)
-    first = weight * delta
+    return _moments_of(base + alpha_B[:, None] * delta, delta)
+
+
+def _moments_of(exponent_B_V: Tensor, delta_B_V: Tensor) -> Moments:
+    log_z_B, weight, sum_B = _summed(exponent_B_V)
+    first = weight * delta_B_V
     g_B = first.sum(-1) / sum_B
-    return Moments(log_z_B, torch.where(log_z_B.isnan(), log_z_B, g_B), (first * delta).sum(-1) / sum_B - g_B * g_B)
+    return Moments(log_z_B, torch.where(log_z_B.isnan(), log_z_B, g_B), (first * delta_B_V).sum(-1) / sum_B - g_B * g_B)
 
 
 @fusable

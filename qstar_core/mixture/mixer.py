@@ -15,7 +15,7 @@ from qstar_core.mixture.alpha import AlphaOptions, AlphaSolution, AlphaStatus, c
 from qstar_core.mixture.diagnostics import TokenDiagnostics, diagnose
 from qstar_core.mixture.draw import coupled_draw, propose
 from qstar_core.mixture.fused import Passes, is_fused
-from qstar_core.mixture.geometric import Pair, Survey, pair_of, settled_moments, survey
+from qstar_core.mixture.geometric import Pair, Survey, pair_of, settled_moments, survey, widened
 from qstar_core.mixture.policies.base import Policy
 from qstar_core.mixture.policies.chain import decided
 from qstar_core.mixture.support import Role, SupportCut
@@ -58,7 +58,7 @@ class Mixer:
              proposed_B: Tensor | None = None) -> Step:
         """Any number of rows. `proposed`: the student's own tokens for these rows and counters, where they are known
         from `propose`; the result is the same without them."""
-        theta, t = logits_theta_B_V.float(), logits_t_B_V.float()
+        theta, t = logits_theta_B_V, logits_t_B_V
         fused = self._is_fused(theta)
         plain = pair_of(theta, t, fused)
         pair = plain if self._is_plain else pair_of(self._limited(theta, "student"), self._limited(t, "teacher"), fused)
@@ -85,9 +85,8 @@ class Mixer:
     @torch.no_grad()
     def propose(self, logits_theta_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Tensor:
         """What the student alone would say: the token that `step` starts from at these counters."""
-        theta = logits_theta_B_V.float()
-        return propose(theta if self._is_plain else self._limited(theta, "student"), key_B, position_B,
-                       self._is_fused(theta))
+        mixed = logits_theta_B_V if self._is_plain else self._limited(logits_theta_B_V, "student")
+        return propose(mixed, key_B, position_B, self._is_fused(mixed))
 
     @property
     def _is_plain(self) -> bool:
@@ -95,7 +94,7 @@ class Mixer:
         return self._temperature == 1.0 and self._support is None
 
     def _limited(self, logits_B_V: Tensor, who: Role) -> Tensor:
-        tempered = logits_B_V / self._temperature
+        tempered = widened(logits_B_V) / self._temperature
         return tempered if self._support is None else self._support(tempered, who)
 
     def _is_fused(self, logits_B_V: Tensor) -> bool:

@@ -64,7 +64,7 @@ def target_of(pair: Pair, solution: AlphaSolution, log_z_B: Tensor, sharpen: flo
     """`log_z` is log Z at the solution's α: without a power, it is all that normalises q."""
     pure_theta_B, pure_t_B = solution.pure_theta_B, solution.pure_t_B
     offset_B = log_z_B.masked_fill(pure_theta_B | pure_t_B, 0.0)
-    target = Target(pair, solution.alpha_B.to(pair.theta_B_V.dtype), pure_theta_B, pure_t_B,
+    target = Target(pair, solution.alpha_B.to(pair.dtype), pure_theta_B, pure_t_B,
                     torch.full_like(offset_B, sharpen), offset_B)
     return target if sharpen == 1.0 else target.normalised()
 

@@ -16,15 +16,19 @@ from qstar_core.engine.pair import OneModel, TwoModels, pair_runner
 from tests.engine.models import Duo, by_id, jobs, prompts
 
 
-def engine(duo: Duo, share_forward: bool) -> LockstepEngine:
+def engine(duo: Duo, share_forward: bool, deterministic: bool = True) -> LockstepEngine:
     return LockstepEngine(duo.student, duo.student, duo.tokenizer, 40, AlphaSettings(), SamplingSettings(max_tokens=12),
                           SupportSettings(),
-                          EngineSettings(batch_size=3, device="cpu", share_forward=share_forward))
+                          EngineSettings(batch_size=3, device="cpu", share_forward=share_forward,
+                                         deterministic=deterministic))
 
 
-def test_one_forward_draws_what_two_draw(forty: Duo):
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_one_forward_draws_what_two_draw(forty: Duo, deterministic):
+    """Also where the last samples move together."""
     work = jobs(prompts(8, 40), draws=2)
-    one, two = by_id(engine(forty, True).generate(work)), by_id(engine(forty, False).generate(work))
+    one = by_id(engine(forty, True, deterministic).generate(work))
+    two = by_id(engine(forty, False).generate(work))
     assert one.keys() == two.keys()
     for name, finished in one.items():
         assert finished.sample.token_ids == two[name].sample.token_ids
