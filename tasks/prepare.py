@@ -34,6 +34,9 @@ def ingest_task(settings: Settings, round_name: str) -> str:
     key = ingest(workspace, round_name)
     found = load_record(workspace.store, key, Ingest)
     told = f"{found.prompts.rows} prompts from {settings.source.path}, {found.rejects.rows} rows rejected"
+    if found.funnel.dropped:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in found.funnel.dropped.items())
+        told += f": {one_line(reasons, _LONGEST)}"
     get_run_logger().info(told)
     emit(Event("ingest", text=told))
     if found.schema_name:

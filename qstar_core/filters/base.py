@@ -47,7 +47,8 @@ O = TypeVar("O", bound=Options)  # noqa: E741
 
 class Filter(Generic[O]):
     """`action` is what happens where the step does not say; `packages` are what it needs of the extra `filters`;
-    `spreads` says that a judgement depends on its candidate alone, so that worker processes may share the work."""
+    `spreads` says that a judgement depends on its candidate alone, so that worker processes may share the work; there a
+    prompt has no solution and no meta, and a sample no summary, which are not sent."""
 
     name: ClassVar[str]
     options: ClassVar[type[Options]] = Options

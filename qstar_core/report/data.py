@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qstar_core.records import (
     FunnelStep,
@@ -31,6 +31,8 @@ class ShownSample:
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
+    """`replay` counts the rows of earlier versions, by version; the funnel does not."""
+
     dataset: str
     version: str
     round: str
@@ -42,3 +44,4 @@ class ReportData:
     speed: dict[str, float]
     summaries: tuple[MixSummary, ...]
     samples: tuple[ShownSample, ...]
+    replay: dict[str, int] = field(default_factory=dict)

@@ -38,7 +38,8 @@ class CheckView:
 
 @dataclass(frozen=True, slots=True)
 class FunnelView:
-    """One stage; the bar's widths are per cent of the largest stage."""
+    """One stage; `logged` are the objections of a filter that only logs, to rows it kept. The bar's widths are per cent
+    of the largest stage."""
 
     stage: str
     entered: str
@@ -46,6 +47,7 @@ class FunnelView:
     dropped: str
     share: str
     reasons: tuple[tuple[str, str], ...]
+    logged: tuple[tuple[str, str], ...]
     kept_width: str
     entered_width: str
 
@@ -158,12 +160,25 @@ def funnel_views(funnel: tuple[FunnelStep, ...]) -> tuple[FunnelView, ...]:
             stage=cut(step.stage, 200), entered=f"{step.entered:,}", kept=f"{step.kept:,}",
             dropped=f"{sum(step.dropped.values()):,}",
             share=percent(step.kept / step.entered if step.entered else None),
-            reasons=tuple((cut(reason, 200), f"{count:,}") for reason, count
-                          in sorted(step.dropped.items(), key=lambda item: (-item[1], item[0])) if count),
+            reasons=_counts(step.dropped), logged=_counts(step.logged),
             kept_width=f"{100 * step.kept / widest:.2f}", entered_width=f"{100 * step.entered / widest:.2f}",
         )
         for step in funnel
     )
+
+
+def replay_sentence(replay: dict[str, int]) -> str:
+    """What the data holds beside the rows of the funnel; empty where there is nothing."""
+    if not replay:
+        return ""
+    versions = "; ".join(f"{count:,} of {cut(name, 200)}" for name, count in sorted(replay.items()))
+    return f"{sum(replay.values()):,} more rows come from earlier versions: {versions}."
+
+
+def _counts(reasons: dict[str, int]) -> tuple[tuple[str, str], ...]:
+    """The most frequent first."""
+    return tuple((cut(reason, 200), f"{count:,}")
+                 for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])) if count)
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> tuple[tuple[str, str], ...]:

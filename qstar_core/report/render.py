@@ -18,7 +18,15 @@ from markupsafe import Markup
 from qstar_core.records import Outcome
 from qstar_core.report.charts import Chart, charts
 from qstar_core.report.data import ReportData
-from qstar_core.report.overview import SPEED_LABELS, check_views, flat, funnel_views, gate_sentence, key_figures
+from qstar_core.report.overview import (
+    SPEED_LABELS,
+    check_views,
+    flat,
+    funnel_views,
+    gate_sentence,
+    key_figures,
+    replay_sentence,
+)
 from qstar_core.report.samples import sample_views
 from qstar_core.report.text import cut, number, visible
 
@@ -46,6 +54,7 @@ def render_report(data: ReportData, drawn: tuple[Chart, ...] | None = None) -> s
         checks=check_views(data.gate.checks),
         figures=key_figures(data),
         funnel=funnel_views(data.funnel),
+        replay=replay_sentence(data.replay),
         charts=charts(data.summaries, data.samples) if drawn is None else drawn,
         models=tuple((cut(role, 200), cut(model.name, 200), cut(model.revision or "—", 200), visible(model.sha256[:16]),
                       cut(model.path, 500)) for role, model in data.models.items()),

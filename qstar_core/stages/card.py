@@ -11,19 +11,23 @@ from qstar_core.records import FunnelStep, GateReport, JsonObject
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.refine import Staged
 
+# Rows of another shape than the data, so a configuration of their own: nobody evaluates a loss on them by mistake.
+_VALIDATION = "validation/validation.parquet"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def dataset_card(plan: Plan, found: Staged, gate: GateReport) -> str:
     alpha, sampling = plan.settings["alpha"], plan.settings["sampling"]
+    held_out = next((ref.rows for ref in found.files if ref.key.endswith(f"/{_VALIDATION}")), None)
     head = {
         "pretty_name": f"{plan.dataset} {plan.version}",
         "task_categories": ["text-generation"],
         "tags": ["synthetic", "distillation", "qstar"],
         "size_categories": [next((name for limit, name in _SIZES if _rows(found) < limit), "n>1M")],
         "configs": [
-            {"config_name": "default", "default": True, "data_files": _train("data/data.parquet")},
-            {"config_name": "diagnostics", "data_files": _train("diagnostics/diagnostics.parquet")},
+            {"config_name": "default", "default": True, "data_files": _files("train", "data/data.parquet")},
+            {"config_name": "diagnostics", "data_files": _files("train", "diagnostics/diagnostics.parquet")},
+            *([{"config_name": "validation", "data_files": _files("validation", _VALIDATION)}] if held_out else []),
         ],
     }
     models = "\n".join(f"- {role}: `{_inline(ref.name)}`, SHA-256 `{ref.sha256}`" for role, ref in plan.models.items())
@@ -52,7 +56,7 @@ def dataset_card(plan: Plan, found: Staged, gate: GateReport) -> str:
 
 ## Funnel
 {_funnel(found.funnel)}
-{_mixing(found)}"""
+{_mixing(found)}{_held_out(held_out)}"""
 
 
 def _rows(found: Staged) -> int:
@@ -72,8 +76,8 @@ def _mixture(settings: JsonObject) -> JsonObject:
     return alpha | {"sampling.sharpen": settings["sampling"]["sharpen"], "support": settings["support"]}
 
 
-def _train(path: str) -> list[dict[str, str]]:
-    return [{"split": "train", "path": path}]
+def _files(split: str, path: str) -> list[dict[str, str]]:
+    return [{"split": split, "path": path}]
 
 
 def _funnel(steps: tuple[FunnelStep, ...]) -> str:
@@ -98,6 +102,12 @@ def _mixing(found: Staged) -> str:
         head = "| by | value | wanted | reached | rows | available |\n|---|---|---|---|---|---|"
         text += f"\n## Shares\n{head}\n{lines}\n"
     return text
+
+
+def _held_out(count: int | None) -> str:
+    return "" if not count else (
+        f"\n## Validation\n{count} prompts of this round were held out and never sampled: the configuration "
+        "`validation` has their conversations and gold answers, without completions.\n")
 
 
 def _inline(text: str) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qstar_core.engine.protocol import Finished
-from qstar_core.records import JsonObject, MixSummary, RowReject, Verdict
+from qstar_core.records import JsonObject, MixSummary, Prompt, RowReject, Verdict
 from qstar_core.stages.plan import Plan, PlannedPrompt
 from qstar_core.stages.shardfile import top_fields, top_values
 
@@ -25,6 +25,8 @@ DATA = pa.schema([
     ("temperature", pa.float64()), ("seed", pa.int64()), ("student_sha256", pa.string()),
     ("teacher_sha256", pa.string()), ("round", pa.string()), ("version", pa.string()), ("run_id", pa.string()),
 ])
+VALIDATION = pa.schema([DATA.field(name) for name in ("messages", "prompt_id", "kind", "source", "answer", "round",
+                                                      "version")])
 _SUMMARY_TYPES = {name: pa.int32() if field.annotation is int else pa.float64()
                   for name, field in MixSummary.model_fields.items()}
 _FINDINGS = pa.list_(pa.struct([("filter", pa.string()), ("score", pa.float64()), ("logged", pa.string())]))
@@ -57,6 +59,13 @@ def data_row(plan: Plan, planned: PlannedPrompt, sample_idx: int, finished: Fini
         "teacher_sha256": plan.models["teacher"].sha256, "round": plan.round, "version": plan.version,
         "run_id": plan.run_id,
     }
+
+
+def held_out_row(plan: Plan, prompt: Prompt) -> JsonObject:
+    """The conversation as the source has it: nothing was rendered for it, and nothing sampled."""
+    return {"messages": [message.model_dump(mode="json") for message in prompt.messages], "prompt_id": prompt.id,
+            "kind": prompt.kind, "source": prompt.source, "answer": prompt.answer, "round": plan.round,
+            "version": plan.version}
 
 
 def diagnostics_row(sample_idx: int, finished: Finished, verdict: Verdict) -> JsonObject:

@@ -58,6 +58,7 @@ class Plan(Record):
     samples: int
     shards: tuple[ShardPlan, ...]
     rejects: tuple[FileRef, ...]
+    validation: FileRef | None = None
     funnel: tuple[FunnelStep, ...]
     run_id: str
     created: str

@@ -72,7 +72,8 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
     config_hash = content_hash([plan_hash, SCHEMA_VERSION, settings.output.model_dump(mode="json"),
                                 settings.gate.model_dump(mode="json"), settings.best_of.model_dump(mode="json"),
                                 settings.mixing.model_dump(mode="json"),
-                                [step.model_dump(mode="json") for step in settings.filters]])
+                                [step.model_dump(mode="json") for step in settings.filters],
+                                *([ingest.validation.sha256] if ingest.validation else [])])
     version = f"{ingest.round}-{config_hash[:8]}"
     plan_key = f"{key}/plans/{version}"
     if store.head(f"{plan_key}/plan.json") is not None:
@@ -83,7 +84,7 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
         key=key, dataset=settings.dataset, round=ingest.round, version=version, sampling_hash=samples_hash,
         config_hash=config_hash, settings=settings.model_dump(mode="json"), models=models, context=context,
         samples=sum(shard.samples for shard in shards), shards=shards,
-        rejects=(ingest.rejects, store_lines(store, f"{key}/rejects.jsonl", rejects)),
+        rejects=(ingest.rejects, store_lines(store, f"{key}/rejects.jsonl", rejects)), validation=ingest.validation,
         funnel=(ingest.funnel, FunnelStep(stage="render", entered=len(pairs) + len(rejects), kept=len(pairs),
                                           dropped=dict(sorted(Counter(r.reason for r in rejects).items())))),
         run_id=run_id, created=datetime.now(UTC).isoformat(timespec="seconds"),

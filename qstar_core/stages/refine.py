@@ -16,16 +16,18 @@ from qstar_core.engine.protocol import Finished
 from qstar_core.errors import NotFoundError
 from qstar_core.filters.base import Candidate
 from qstar_core.filters.chain import FilterChain
-from qstar_core.records import FileRef, FunnelStep, Outcome, Record, RowReject, ShareLine
+from qstar_core.records import FileRef, FunnelStep, Outcome, Prompt, Record, RowReject, ShareLine
 from qstar_core.stages.filtering import filter_context
 from qstar_core.stages.generate import ledger_entry
 from qstar_core.stages.lines import load_lines, load_record
 from qstar_core.stages.outputs import (
     DATA,
     DIAGNOSTICS,
+    VALIDATION,
     RowWriter,
     data_row,
     diagnostics_row,
+    held_out_row,
     reject_of_row,
     reject_row,
     trace_row,
@@ -38,7 +40,8 @@ from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import download_verified, store_file
 
 NAMES = ("data/data.jsonl", "data/data.parquet", "diagnostics/diagnostics.jsonl", "diagnostics/diagnostics.parquet",
-         "traces/traces.parquet", "rejects/rejects.jsonl")
+         "traces/traces.parquet", "rejects/rejects.jsonl", "validation/validation.jsonl",
+         "validation/validation.parquet")
 
 
 class Staged(Record):
@@ -66,12 +69,15 @@ def refine(workspace: Workspace, plan: Plan) -> Staged:
     with workspace.scratch() as scratch, FilterChain(
         settings.filters, filter_context(workspace, plan), settings.filtering.processes
     ) as chain:
-        rows = _Writers(scratch, settings)
+        rows = _Writers(scratch, settings, held_out=plan.validation is not None)
         kept = failed = 0
         with rows:
             for stage, ref in zip(("ingest", "render"), plan.rejects, strict=True):
                 for reject in load_lines(workspace.store, ref, RowReject):
                     rows.rejects.write(reject_of_row(stage, reject))
+            if rows.validation is not None and plan.validation is not None:
+                for prompt in load_lines(workspace.store, plan.validation, Prompt):
+                    rows.validation.write(held_out_row(plan, prompt))
             for (index, planned, finished), verdict in chain.judged(
                 lambda: finished_samples(workspace, plan, scratch),
                 lambda found: Candidate(found[1].prompt, found[2].sample),
@@ -115,7 +121,7 @@ def finished_samples(workspace: Workspace, plan: Plan, scratch: Path) -> Iterato
 class _Writers:
     """All files of a version, opened and closed together."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, held_out: bool) -> None:
         for name in NAMES:
             (folder / name).parent.mkdir(exist_ok=True)
         self.data = RowWriter(folder / NAMES[1], folder / NAMES[0], DATA)
@@ -124,16 +130,21 @@ class _Writers:
         schema = traces_schema(settings.engine.top_logprobs)
         self.traces = RowWriter(folder / NAMES[4], None, schema, group=256) if traces else None
         self.rejects = RowWriter(None, folder / NAMES[5], None)
+        self.validation = RowWriter(folder / NAMES[7], folder / NAMES[6], VALIDATION) if held_out else None
         self._open = ExitStack()
 
     def counts(self) -> dict[str, int]:
         """Rows by file, of the files that are written."""
         counts = {NAMES[0]: self.data.rows, NAMES[1]: self.data.rows, NAMES[2]: self.diagnostics.rows,
                   NAMES[3]: self.diagnostics.rows, NAMES[5]: self.rejects.rows}
-        return counts if self.traces is None else {**counts, NAMES[4]: self.traces.rows}
+        if self.traces is not None:
+            counts[NAMES[4]] = self.traces.rows
+        if self.validation is not None:
+            counts |= dict.fromkeys(NAMES[6:], self.validation.rows)
+        return counts
 
     def __enter__(self) -> _Writers:
-        for writer in (self.data, self.diagnostics, self.traces, self.rejects):
+        for writer in (self.data, self.diagnostics, self.traces, self.rejects, self.validation):
             if writer is not None:
                 self._open.enter_context(writer)
         return self

@@ -44,6 +44,7 @@ def write_report(workspace: Workspace, plan: Plan) -> WrittenReport:
             dataset=plan.dataset, version=plan.version, round=plan.round, created=plan.created, funnel=found.funnel,
             gate=gate_report(workspace, plan), models=plan.models, settings=plan.settings, speed=speed(found),
             summaries=tuple(summaries(workspace, found)), samples=tuple(_chosen(workspace, plan, found, scratch)),
+            replay=found.replay,
         )
     key = report_key(plan)
     drawn = charts(data.summaries, data.samples)

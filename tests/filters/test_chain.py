@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qstar_core.config import Action, FilterStep
-from qstar_core.errors import ConfigError
+from qstar_core.errors import ConfigError, DataError
 from qstar_core.filters.base import Candidate
 from qstar_core.filters.chain import BLOCK, FILTERS, FilterChain
 from qstar_core.filters.diagnostics import DiagnosticsFilter, DiagnosticsOptions
@@ -81,6 +86,36 @@ def test_worker_processes_change_nothing() -> None:
     one, two = verdicts(steps, samples), verdicts(steps, samples, processes=2)
     assert one == two
     assert {each.stage for each in one} == {"", "engine", "loop", "duplicate"}
+
+
+def test_worker_processes_tell_all_that_a_filter_that_spreads_reads() -> None:
+    samples = [each for each in many(40) if each.sample.completion]
+    steps = [step(name, Action.LOG) for name in STREAMING]
+    assert verdicts(steps, samples) == verdicts(steps, samples, processes=2)
+
+
+def test_worker_processes_do_not_import_the_main_program(tmp_path: Path) -> None:
+    """A script without `if __name__ == "__main__"` works too."""
+    script = tmp_path / "script.py"
+    script.write_text("print('imported')\n"
+                      "from qstar_core.config import FilterStep\n"
+                      "from qstar_core.filters.chain import FilterChain\n"
+                      "from tests.filters.candidates import CONTEXT, candidate\n"
+                      "with FilterChain([FilterStep(name='finish')], CONTEXT, 2) as chain:\n"
+                      "    print(chain.judge(candidate()).outcome.value)\n", encoding="utf-8")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+    assert done.stdout.split() == ["imported", "kept"]
+
+
+def dies(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qstar_core.filters.workers._advance", dies)
+    with pytest.raises(DataError, match="worker process died"):
+        verdicts([step("finish")], many(4), processes=2)
 
 
 def test_a_filter_of_the_whole_round_sees_what_the_ones_before_kept() -> None:

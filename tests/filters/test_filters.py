@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from datatrove.data import Document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from qstar_core.errors import ConfigError
 from qstar_core.filters.base import Candidate
 from qstar_core.filters.chain import ENGINE, FILTERS, FilterChain
 from qstar_core.filters.code import program_of
+from qstar_core.filters.context import NO_CONTEXT
+from qstar_core.filters.gopher import GopherFilter, GopherOptions, gopher_rules
 from qstar_core.records import FinishReason, FunnelStep, Outcome, Verdict
 from tests.filters.candidates import CONTEXT, candidate, failed, summary
 
@@ -231,3 +234,20 @@ def test_a_hostile_completion_is_judged_in_a_moment_by_every_filter(text: str) -
         verdict(name, candidate(text, r"\frac{1}{2}", tokens=5), **({"method": "words"} if name == "answer" else {}))
         assert time.process_time() - since < 2, name
     assert isinstance(program_of(text), str)
+
+
+@given(st.lists(st.sampled_from(["a", "ab", "b", "1", "12", "2", "x", "+", "\n", "\n\n", "我"]), min_size=1,
+                max_size=80), st.sampled_from([0.0, 0.05, 0.3]))
+def test_gopher_says_what_datatrove_says(words: list[str], most: float) -> None:
+    """Also where words join to the same letters at other places."""
+    options = GopherOptions(top_n_grams=((4, 0.9),), dup_n_grams=tuple((n, most) for n in (2, 3, 5, 9)),
+                            dup_line_frac=1, dup_para_frac=1, dup_line_char_frac=1, dup_para_char_frac=1)
+    text = " ".join(words)
+    wanted = gopher_rules(options).filter(Document(text=text, id="s"))
+    assert GopherFilter(options, NO_CONTEXT).judge(candidate(text)) == (
+        None if wanted is True else wanted[1].replace("_", " "))
+
+
+def test_gopher_counts_runs_of_at_least_one_word() -> None:
+    with pytest.raises(ConfigError, match="dup_n_grams"):
+        FilterChain([FilterStep(name="gopher", options={"dup_n_grams": [[0, 0.1]]})])

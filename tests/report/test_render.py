@@ -70,10 +70,12 @@ def hostile_page(text: str) -> str:
         shown_of(1, outcome=Outcome.FAILED, reason=text, error=text, completion=text),
     ))
     gate = GateReport(checks=tuple(c.model_copy(update={"name": text, "note": text}) for c in data.gate.checks))
-    funnel = tuple(s.model_copy(update={"stage": text, "dropped": {text: 10}}) for s in data.funnel)
+    funnel = tuple(s.model_copy(update={"stage": text, "dropped": {text: 10}, "logged": {text: 3}})
+                   for s in data.funnel)
     model = ModelRef(name=text, path=text, revision=text, sha256=text)
     return render_report(replace(data, dataset=text, version=text, round=text, created=text, gate=gate, funnel=funnel,
-                                 models={text: model}, settings={text: {text: text}}, speed={text: 1.0}))
+                                 models={text: model}, settings={text: {text: text}}, speed={text: 1.0},
+                                 replay={text: 7}))
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +177,17 @@ def test_rejects_and_failures_are_shown_with_their_reason(page: str) -> None:
     assert classes == ["sample kept", "sample dropped", "sample failed"]
     for text in ("wrong answer", "engine error", "NaN logits at token 3", "The answer is 24."):
         assert text in parsed.text
+
+
+def test_what_filters_only_logged_and_what_came_from_earlier_versions_is_counted() -> None:
+    plain = report_data()
+    assert "only logged" not in render_report(plain) and "earlier versions" not in render_report(plain)
+    first, *others = plain.funnel
+    logged = first.model_copy(update={"logged": {"language de": 2, "duplicate lines": 1200}})
+    text = " ".join(Page(render_report(report_data(funnel=(logged, *others),
+                                                   replay={"r1-aa": 1000, "r2-bb": 20}))).text.split())
+    assert "engine error 10 only logged: duplicate lines 1,200 language de 2 filter" in text
+    assert "1,020 more rows come from earlier versions: 1,000 of r1-aa; 20 of r2-bb." in text
 
 
 def test_the_numbers_of_a_token_are_those_of_its_trace() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers
@@ -13,18 +14,19 @@ from tokenizers import models as cores
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qstar_core.gate.judge import CHECKS
-from qstar_core.records import ModelRef, Prompt
+from qstar_core.records import DatasetVersion, ModelRef, Prompt
 from qstar_core.sources.splitting import HELD_OUT
 from qstar_core.stages.engines import engine_for
 from qstar_core.stages.generate import generate_shard
 from qstar_core.stages.ingest import ingest
 from qstar_core.stages.judging import judge_round
 from qstar_core.stages.lines import load_lines, load_record
-from qstar_core.stages.plan import Ingest
+from qstar_core.stages.plan import Ingest, Plan
 from qstar_core.stages.publishing import publish
 from qstar_core.stages.refine import refine
 from qstar_core.stages.reporting import write_report
 from qstar_core.store.directory import DirectoryStore
+from qstar_core.store.versions import Versions
 from tests.sources.test_families import FAMILIES, FIXTURES
 from tests.stages.scripted import Project, models_of, settings_of
 
@@ -68,9 +70,7 @@ def bytes_project(tmp_path: Path, byte_models: dict[str, ModelRef], monkeypatch:
     return Project(DirectoryStore(tmp_path / "store"), byte_models, settings_of())
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_family_ends_in_a_version(bytes_project: Project, family: str) -> None:
-    project = bytes_project.with_settings(source__path=str(FIXTURES / f"{family}.jsonl"), **SETTINGS)
+def published(project: Project) -> tuple[Plan, DatasetVersion]:
     plan = project.plan()
     for shard in plan.shards:
         generate_shard(project.workspace(), plan, shard.index,
@@ -78,7 +78,13 @@ def test_a_family_ends_in_a_version(bytes_project: Project, family: str) -> None
     refine(project.workspace(), plan)
     assert judge_round(project.workspace(), plan).failed() == ()
     write_report(project.workspace(), plan)
-    version = publish(project.workspace(), plan)
+    return plan, publish(project.workspace(), plan)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_ends_in_a_version(bytes_project: Project, family: str) -> None:
+    project = bytes_project.with_settings(source__path=str(FIXTURES / f"{family}.jsonl"), **SETTINGS)
+    plan, version = published(project)
     _, reasons, _ = FAMILIES[family]
     ingested = plan.funnel[0]
     assert (ingested.entered, ingested.dropped) == (20, reasons)
@@ -89,6 +95,28 @@ def test_a_family_ends_in_a_version(bytes_project: Project, family: str) -> None
         assert row["messages"][-1]["role"] == "assistant" and row["prompt_id"] == line.prompt.id
         assert (line.prompt.question in line.pair.student_text and line.pair.student_ids != line.pair.teacher_ids) or (
             line.prompt.solution is None and (line.prompt.answer is None or line.prompt.kind == "code"))
+
+
+def test_held_out_prompts_are_in_the_version_and_apart_from_its_rows(bytes_project: Project,
+                                                                             tmp_path: Path) -> None:
+    project = bytes_project.with_settings(source__path=str(FIXTURES / "deepscaler.jsonl"), source__validation=0.4,
+                                          **SETTINGS)
+    plan, version = published(project)
+    record = load_record(project.store, ingest(project.workspace(), plan.round), Ingest)
+    assert record.validation is not None
+    held = load_lines(project.store, record.validation, Prompt)
+    folder = Path(version.uri.removeprefix("file://"))
+    found = datasets.load_dataset(str(folder), "validation", cache_dir=str(tmp_path))
+    assert list(found) == ["validation"]
+    assert [(row["prompt_id"], row["answer"]) for row in found["validation"]] == [(p.id, p.answer) for p in held]
+    assert all([turn["role"] for turn in row["messages"]] == ["user"] for row in found["validation"])
+    rows = datasets.load_dataset(str(folder), cache_dir=str(tmp_path))
+    assert list(rows) == ["train"] and len(rows["train"]) == version.rows
+    assert not {row["prompt_id"] for row in rows["train"]} & {prompt.id for prompt in held}
+    manifest = Versions(project.store, "demo").manifest(version.version)
+    assert [(ref.key.rpartition("/")[2], ref.rows) for ref in manifest.files if "/validation/" in ref.key] == [
+        ("validation.jsonl", len(held)), ("validation.parquet", len(held))]
+    assert f"{len(held)} prompts of this round were held out" in (folder / "README.md").read_text()
 
 
 def test_held_out_prompts_are_never_sampled_and_are_kept(bytes_project: Project) -> None:
