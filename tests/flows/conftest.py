@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 
 from tests.flows.project import Project, ProjectHere
 
@@ -17,6 +19,8 @@ def api_url(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Iter
     project = Project.make(tmp_path_factory.mktemp("server"), model_cache, None)
     with project.servers_stopped():
         yield project.run("up").stdout.split()[1] + "/api"
+        for worker in (APILogWorker, EventsWorker):  # of runs in this process; without a server they would wait for it
+            worker.drain_all(timeout=10)
 
 
 @pytest.fixture
