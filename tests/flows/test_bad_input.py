@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from qstar_core.store.localserver import RunningS3
 from tests.flows.project import Project
 
 QUESTION = "Tom has 15 apples . a) loses 1 . b) finds 2 . how many ?"
@@ -123,12 +124,28 @@ def test_usage_errors_end_with_code_2(project: Project) -> None:
     assert "--round" in project.run("demo", "--help").stdout
 
 
-def test_no_secret_is_told(project: Project) -> None:
-    secret = "wJalrXUtnFEMI"
-    done = project.start("demo", "--store.uri", "s3://some-bucket/x", "--store.s3.endpoint_url", "http://127.0.0.1:9",
-                         AWS_ACCESS_KEY_ID="AKIAEXAMPLE", AWS_SECRET_ACCESS_KEY=secret, AWS_MAX_ATTEMPTS="1")
+SECRET = "wJalrXUtnFEMI"
+
+
+def told_without_the_secret(project: Project, bucket: str, endpoint: str, access_key: str) -> str:
+    done = project.start("demo", "--store.uri", f"s3://{bucket}/x", "--store.s3.endpoint_url", endpoint,
+                         "--store.s3.addressing_style", "path", AWS_ACCESS_KEY_ID=access_key,
+                         AWS_SECRET_ACCESS_KEY=SECRET, AWS_MAX_ATTEMPTS="1")
     out, err = done.communicate(timeout=300)
-    assert done.returncode == 6 and "127.0.0.1:9" in err
-    assert secret not in out + err
+    assert done.returncode == 6 and endpoint in err
+    assert SECRET not in out + err
     logged = [path for path in Path(project.folder).rglob("*") if path.is_file() and path.suffix in (".log", ".json")]
-    assert not any(secret in path.read_text(errors="replace") for path in logged)
+    assert not any(SECRET in path.read_text(errors="replace") for path in logged)
+    return err
+
+
+def test_a_secret_that_the_store_refuses_is_not_told(project: Project, s3_server: RunningS3) -> None:
+    told = told_without_the_secret(project, s3_server.bucket, s3_server.endpoint_url, s3_server.access_key)
+    assert "access is denied" in told and "secret key" in told
+
+
+@pytest.mark.slow
+def test_no_secret_is_told_where_no_store_answers(project: Project) -> None:
+    """Slow for the pauses between its tries."""
+    told = told_without_the_secret(project, "some-bucket", "http://127.0.0.1:9", "AKIAEXAMPLE")
+    assert "cannot be reached" in told
