@@ -224,6 +224,13 @@ class GateCheck(Record):
     examples: tuple[GateExample, ...] = ()
     cause: str = ""
 
+    @property
+    def allowed(self) -> str:
+        """The limits in words."""
+        if self.low is None:
+            return "anything" if self.high is None else f"at most {self.high:g}"
+        return f"at least {self.low:g}" if self.high is None else f"{self.low:g} to {self.high:g}"
+
 
 class GateReport(Record):
     """`previous` is the version that drift was measured against."""

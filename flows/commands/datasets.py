@@ -14,10 +14,7 @@ from qstar_core.configload import load_settings
 from qstar_core.errors import IntegrityError, NotFoundError
 from qstar_core.records import Manifest
 from qstar_core.selection.shares import shortfalls
-from qstar_core.stages.approving import approve as set_approval
-from qstar_core.stages.approving import staged_plan
 from qstar_core.stages.difference import Difference, difference
-from qstar_core.stages.publishing import allowed_range, publish
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.versions import Versions, dataset_names
 
@@ -129,6 +126,10 @@ def rollback(version: str, config_path: str | None, dataset: str | None) -> None
 @dataset_option
 def approve(version: str, by: str, comment: str, config_path: str | None, dataset: str | None) -> None:
     """Let a staged version with warnings pass, and publish it. What the gate refused cannot be approved."""
+    from qstar_core.stages.approving import approve as set_approval
+    from qstar_core.stages.approving import staged_plan
+    from qstar_core.stages.publishing import publish
+
     workspace = _workspace(config_path)
     versions = Versions(workspace.store, dataset or workspace.settings.dataset)
     if versions.exists(version):
@@ -162,7 +163,7 @@ def _gate(manifest: Manifest) -> Table:
     for check in manifest.gate.checks:
         interval = "" if check.interval is None else "{:.4g} to {:.4g}".format(*check.interval)
         table.add_row(check.name, check.verdict.value, "–" if check.value is None else f"{check.value:.4g}", interval,
-                      allowed_range(check.low, check.high))
+                      check.allowed)
     return table
 
 

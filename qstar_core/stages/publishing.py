@@ -68,7 +68,7 @@ def refusal(workspace: Workspace, plan: Plan) -> str:
 
 def _objection(check: GateCheck) -> str:
     such_as = f", such as sample {check.examples[0].sample_id}" if check.examples else ""
-    return (f"{check.name} is {check.value:.4g}, allowed {allowed_range(check.low, check.high)}{such_as} "
+    return (f"{check.name} is {check.value:.4g}, allowed {check.allowed}{such_as} "
             f"(usually {check.cause})")
 
 
@@ -114,10 +114,3 @@ def _installed(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-def allowed_range(low: float | None, high: float | None) -> str:
-    if low is None:
-        return f"at most {high:g}"
-    return f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
-

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 
-from tests.flows.project import Project
+from tests.flows.project import Project, ProjectHere
 
 MakeProject = Callable[..., Project]
 
@@ -15,16 +17,22 @@ MakeProject = Callable[..., Project]
 @pytest.fixture(scope="session")
 def api_url(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Iterator[str]:
     project = Project.make(tmp_path_factory.mktemp("server"), model_cache, None)
-    told = project.run("up").stdout
-    try:
-        yield told.split()[1] + "/api"
-    finally:
-        project.run("down")
+    with project.servers_stopped():
+        yield project.run("up").stdout.split()[1] + "/api"
+        for worker in (APILogWorker, EventsWorker):  # of runs in this process; without a server they would wait for it
+            worker.drain_all(timeout=10)
 
 
 @pytest.fixture
 def project(tmp_path: Path, model_cache: Path, api_url: str) -> Project:
     return Project.make(tmp_path / "project", model_cache, api_url)
+
+
+@pytest.fixture
+def here(tmp_path: Path, model_cache: Path, api_url: str, monkeypatch: pytest.MonkeyPatch,
+         capsys: pytest.CaptureFixture[str]) -> ProjectHere:
+    made = Project.make(tmp_path / "project", model_cache, api_url)
+    return ProjectHere(made.folder, made.env, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

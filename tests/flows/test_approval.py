@@ -55,40 +55,40 @@ def staged(project: Project, round_name: str) -> str:
     return next((project.dataset() / "staged").glob(f"{round_name}-*")).name
 
 
-def test_a_waiting_version_is_published_when_a_person_resumes_the_run(project: Project, api_url: str) -> None:
-    version = staged(project, "1")
-    assert not (project.dataset() / "latest.json").exists()
+def test_a_waiting_version_is_published_when_a_person_resumes_the_run(here: Project, api_url: str) -> None:
+    version = staged(here, "1")
+    assert not (here.dataset() / "latest.json").exists()
     keys = {artifact["key"]: artifact for artifact in post(f"{api_url}/artifacts/latest/filter", {})}
     assert version in keys["demo-approval"]["data"] and "qstar datasets approve" in keys["demo-approval"]["data"]
-    waiting = flow(project, version)
+    waiting = flow(here, version)
     run = paused_run(api_url, f"publish {version}")
-    assert not (project.dataset() / "latest.json").exists()
+    assert not (here.dataset() / "latest.json").exists()
     post(f"{api_url}/flow_runs/{run}/resume", {"run_input": {"approved_by": "joan", "comment": "resumed"}})
     out, err = waiting.communicate(timeout=200)
     assert version in out, err
-    assert project.latest() == version and project.manifest()["approval"]["comment"] == "resumed"
+    assert here.latest() == version and here.manifest()["approval"]["comment"] == "resumed"
 
 
 @pytest.mark.slow
-def test_a_version_passes_on_the_command_line_and_by_the_form_of_a_run(project: Project) -> None:
-    version = staged(project, "1")
-    told = project.run("datasets", "approve", version, "--by", "ada", "--comment", "by hand").stdout
-    assert "approved by ada" in told and project.latest() == version
-    assert project.manifest()["approval"]["comment"] == "by hand"
-    assert "published already" in project.run("datasets", "approve", version, "--by", "ada").stdout
-    second = staged(project, "2")
-    out, err = flow(project, second, "grace").communicate(timeout=200)
+def test_a_version_passes_on_the_command_line_and_by_the_form_of_a_run(here: Project) -> None:
+    version = staged(here, "1")
+    told = here.run("datasets", "approve", version, "--by", "ada", "--comment", "by hand").stdout
+    assert "approved by ada" in told and here.latest() == version
+    assert here.manifest()["approval"]["comment"] == "by hand"
+    assert "published already" in here.run("datasets", "approve", version, "--by", "ada").stdout
+    second = staged(here, "2")
+    out, err = flow(here, second, "grace").communicate(timeout=200)
     assert second in out, err
-    assert project.latest() == second and project.manifest()["approval"]["by"] == "grace"
+    assert here.latest() == second and here.manifest()["approval"]["by"] == "grace"
 
 
 @pytest.mark.slow
-def test_what_the_gate_refused_is_not_even_asked_about(project: Project) -> None:
-    project.refused("demo", code=7, QSTAR__GATE__MIN_ROWS="1000")
-    version = next((project.dataset() / "staged").iterdir()).name
-    assert "cannot be approved" in project.refused("datasets", "approve", version, "--by", "ada", code=7)
-    assert "there are: " + version in project.refused("datasets", "approve", "x-12345678", "--by", "ada", code=6)
-    _, err = flow(project, version).communicate(timeout=200)
+def test_what_the_gate_refused_is_not_even_asked_about(here: Project) -> None:
+    here.refused("demo", code=7, QSTAR__GATE__MIN_ROWS="1000")
+    version = next((here.dataset() / "staged").iterdir()).name
+    assert "cannot be approved" in here.refused("datasets", "approve", version, "--by", "ada", code=7)
+    assert "there are: " + version in here.refused("datasets", "approve", "x-12345678", "--by", "ada", code=6)
+    _, err = flow(here, version).communicate(timeout=200)
     assert "GateFailedError" in err and "cannot be approved" in err
 
 
@@ -113,10 +113,10 @@ def test_artifacts_tell_the_numbers_of_the_version(undisturbed: Project, api_url
 
 
 @pytest.mark.slow
-def test_the_history_of_a_key_has_every_version(project: Project, api_url: str) -> None:
+def test_the_history_of_a_key_has_every_version(here: Project, api_url: str) -> None:
     name = "artifacts.test_1"
     for round_name in ("1", "2"):
-        project.run("demo", "--round", round_name, "--dataset", name)
+        here.run("demo", "--round", round_name, "--dataset", name)
     assert {what: len(artifacts(api_url, "artifacts-test-1", what)) for what in WHAT} == dict.fromkeys(WHAT, 2)
-    manifest = project.manifest(name=name)
+    manifest = here.manifest(name=name)
     assert manifest["gate"]["previous"] == manifest["parents"][0]

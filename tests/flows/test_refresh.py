@@ -75,45 +75,45 @@ def test_the_run_and_its_artifacts_are_on_the_server(undisturbed: Project, api_u
     assert any(name.startswith("generate shard 0") for name in tasks)
 
 
-def test_rounds_follow_each_other_and_a_rollback_holds(project: Project) -> None:
-    project.run("demo")
-    first, questions = project.latest(), _questions(project)
-    project.run("demo", "--round", "2")
-    second = project.latest()
-    assert second != first and not questions & _questions(project)
-    assert project.manifest()["parents"] == [first]
-    project.run("datasets", "rollback", first)
-    assert project.latest() == first
-    project.run("demo", "--round", "2")
-    assert project.latest() == first, "a rerun of an old round must not undo a rollback"
+def test_rounds_follow_each_other_and_a_rollback_holds(here: Project) -> None:
+    here.run("demo")
+    first, questions = here.latest(), _questions(here)
+    here.run("demo", "--round", "2")
+    second = here.latest()
+    assert second != first and not questions & _questions(here)
+    assert here.manifest()["parents"] == [first]
+    here.run("datasets", "rollback", first)
+    assert here.latest() == first
+    here.run("demo", "--round", "2")
+    assert here.latest() == first, "a rerun of an old round must not undo a rollback"
 
 
-def test_other_filters_reuse_the_finished_shards(project: Project) -> None:
-    project.run("demo")
-    shards = sorted((project.dataset() / "rounds").rglob("shards/*.parquet"))
-    project.run("demo", "--filters", "[{name: finish}]")
-    assert sorted((project.dataset() / "rounds").rglob("shards/*.parquet")) == shards
-    versions = [p.name for p in (project.dataset() / "versions").iterdir()]
+def test_other_filters_reuse_the_finished_shards(here: Project) -> None:
+    here.run("demo")
+    shards = sorted((here.dataset() / "rounds").rglob("shards/*.parquet"))
+    here.run("demo", "--filters", "[{name: finish}]")
+    assert sorted((here.dataset() / "rounds").rglob("shards/*.parquet")) == shards
+    versions = [p.name for p in (here.dataset() / "versions").iterdir()]
     assert len(versions) == 2
-    assert project.manifest()["rows"] == 48
+    assert here.manifest()["rows"] == 48
 
 
-def test_a_refused_round_stays_staged_and_latest_does_not_move(project: Project) -> None:
-    project.run("demo")
-    before = project.latest()
-    line = project.refused("demo", "--round", "2", code=7, **REFUSES_ALL)
+def test_a_refused_round_stays_staged_and_latest_does_not_move(here: Project) -> None:
+    here.run("demo")
+    before = here.latest()
+    line = here.refused("demo", "--round", "2", code=7, **REFUSES_ALL)
     assert "keep rate is" in line and "at least 1" in line and "report.html" in line
-    assert project.latest() == before
-    staged = next((project.dataset() / "staged").glob("2-*"))
+    assert here.latest() == before
+    staged = next((here.dataset() / "staged").glob("2-*"))
     assert (staged / "report.html").exists() and (staged / "rejects" / "rejects.jsonl").exists()
-    assert len(list((project.dataset() / "versions").iterdir())) == 1
+    assert len(list((here.dataset() / "versions").iterdir())) == 1
 
 
-def test_generate_takes_the_names_of_the_older_sampler(project: Project) -> None:
-    rows = [{"question": row["messages"][0]["content"], "answer": "1"} for row in _some_rows(project)]
-    (project.folder / "q.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    output = project.folder / "out" / "data.jsonl"
-    project.run("generate", "--model_theta", "builtin:tiny-student", "--model_t", "builtin:tiny-teacher",
+def test_generate_takes_the_names_of_the_older_sampler(here: Project) -> None:
+    rows = [{"question": row["messages"][0]["content"], "answer": "1"} for row in _some_rows(here)]
+    (here.folder / "q.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    output = here.folder / "out" / "data.jsonl"
+    here.run("generate", "--model_theta", "builtin:tiny-student", "--model_t", "builtin:tiny-teacher",
                 "--dataset", "q.jsonl", "--output", str(output), "--num_samples", "3", "--batch_size", "2",
                 "--dtype", "float32", "--alpha_method", "fixed", "--fixed_alpha", "0.25", "--start_idx", "1",
                 "--save_diagnostics", "--prompt_field", "question", "--dataset_adapter", "question_answer",

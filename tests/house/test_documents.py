@@ -96,13 +96,11 @@ def test_readmes_commands_run_in_order(tmp_path: Path, model_cache: Path) -> Non
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     lines = [line for line in console_lines() if not line.startswith("make ")]
     assert len(lines) >= 8
-    try:
+    with project.servers_stopped():
         for line in lines:
             done = subprocess.run(["bash", "-c", line], cwd=project.folder, env={**project.env, "PATH": path},
                                   capture_output=True, text=True, timeout=300)
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    finally:
-        project.run("down")
 
 
 @pytest.mark.parametrize("text", [README, DOCS["api.md"]], ids=["README.md", "api.md"])

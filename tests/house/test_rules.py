@@ -42,6 +42,15 @@ def test_the_core_imports_without_prefect() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_command_starts_without_the_libraries_that_load_for_seconds() -> None:
+    """Torch and its like are loaded by the commands that need them; every other answer comes at once."""
+    program = ("import sys, flows.cli\n"
+               "slow = {'torch', 'transformers', 'prefect', 'datasets', 'great_expectations', 'matplotlib', 'pandas'}\n"
+               "assert not slow & set(sys.modules), slow & set(sys.modules)\n")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_lock_pins_everything_and_names_no_address() -> None:
     lines = [line for line in (REPOSITORY / "requirements.lock").read_text().splitlines()
              if line.strip() and not line.lstrip().startswith("#")]

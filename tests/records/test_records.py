@@ -113,6 +113,13 @@ def test_records_are_frozen_and_refuse_unknown_fields() -> None:
         Message(role=Role.USER, content="a", name="x")  # type: ignore[call-arg]
 
 
+@pytest.mark.parametrize(("low", "high", "told"), [
+    (None, None, "anything"), (0.5, None, "at least 0.5"), (None, 2, "at most 2"), (0.8, 1.2, "0.8 to 1.2"),
+])
+def test_a_check_tells_its_limits(low: float | None, high: float | None, told: str) -> None:
+    assert GateCheck(name="x", verdict=GateVerdict.PASS, value=1, low=low, high=high).allowed == told
+
+
 @given(st.lists(st.sampled_from(GateVerdict), max_size=5))
 def test_a_report_is_as_bad_as_its_worst_check(verdicts: list[GateVerdict]) -> None:
     report = GateReport(checks=tuple(GateCheck(name=str(i), verdict=v, value=None) for i, v in enumerate(verdicts)))
