@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from benchmarks.results import Figure, record
 from benchmarks.smollm2_pair import CONTEXT, Bench, cpu_seconds
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
-from qstar_core.engine.decode import LockstepEngine
+from qstar_core.engine.decode import TransformersEngine
 from qstar_core.engine.protocol import Job
 from qstar_core.models import resolve
 
@@ -55,7 +55,7 @@ def _engine(bench: Bench) -> Callable[[int], None]:
             for pair in bench.pairs[: _BATCH // _DRAWS] for draw in range(_DRAWS)]
 
     def run(tokens: int) -> None:
-        engine = LockstepEngine(endless, None, bench.tokenizer, CONTEXT, AlphaSettings(),
+        engine = TransformersEngine(endless, None, bench.tokenizer, CONTEXT, AlphaSettings(),
                                 SamplingSettings(max_tokens=tokens), SupportSettings(),
                                 EngineSettings(batch_size=_BATCH, dtype="bfloat16", device="cpu", threads=1))
         drawn = sum(len(one.sample.token_ids) for one in engine.generate(jobs))

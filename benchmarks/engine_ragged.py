@@ -21,7 +21,7 @@ from torch import Tensor
 from benchmarks.results import Figure, record
 from benchmarks.smollm2_pair import cpu_seconds
 from qstar_core.config import AlphaSettings, EngineSettings, PromptSettings, SamplingSettings, SupportSettings
-from qstar_core.engine.decode import LockstepEngine
+from qstar_core.engine.decode import TransformersEngine
 from qstar_core.engine.loading import load_pair
 from qstar_core.engine.protocol import Job
 from qstar_core.engine.tokenizer import ChatTokenizer
@@ -83,13 +83,13 @@ def main() -> None:
            f"{max(lengths)}. Median of {_TURNS} turns.")
 
 
-def _all(engine: LockstepEngine, waves: Iterable[Iterable[Job]]) -> None:
+def _all(engine: TransformersEngine, waves: Iterable[Iterable[Job]]) -> None:
     for wave in waves:
         for _ in engine.generate(wave):
             pass
 
 
-def _prepared() -> tuple[LockstepEngine, list[Job]]:
+def _prepared() -> tuple[TransformersEngine, list[Job]]:
     torch.set_num_threads(1)
     refs = [resolve(f"builtin:tiny-{role}", None) for role in ("student", "teacher")]
     student, teacher = load_pair(*refs, _SETTINGS)
@@ -98,7 +98,7 @@ def _prepared() -> tuple[LockstepEngine, list[Job]]:
     prompt_length = len(pairs[0].student_ids)
     ends = EndsByTable(student.network, min(student.eos_ids), prompt_length - 1)
     context = max(prompt_length, *(len(pair.teacher_ids) for pair in pairs)) + _LONGEST + 1
-    engine = LockstepEngine(replace(student, network=ends), teacher, tokenizer, context, AlphaSettings(),
+    engine = TransformersEngine(replace(student, network=ends), teacher, tokenizer, context, AlphaSettings(),
                             SamplingSettings(max_tokens=_LONGEST), SupportSettings(), _SETTINGS)
     return engine, [Job(pair.prompt_id, pair, 0) for pair in pairs]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from qstar_core.config import AlphaSettings, EngineSettings, PromptSettings, SamplingSettings, SupportSettings
-from qstar_core.engine.decode import LockstepEngine
+from qstar_core.engine.decode import TransformersEngine
 from qstar_core.engine.hf import LoadedModel, load_model
 from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.models import resolve
@@ -37,9 +37,9 @@ class Bench:
         renderer = PromptRenderer(_PROMPTS, self.tokenizer, self.tokenizer, CONTEXT)
         self.pairs: list[PromptPair] = [renderer.render(p) for p in itertools.islice(arithmetic(0, 64), 64)]
 
-    def engine(self, slots: int, share_forward: bool) -> LockstepEngine:
+    def engine(self, slots: int, share_forward: bool) -> TransformersEngine:
         settings = self._settings.model_copy(update={"batch_size": slots, "share_forward": share_forward})
-        return LockstepEngine(self.model, self.model, self.tokenizer, CONTEXT, AlphaSettings(), SamplingSettings(),
+        return TransformersEngine(self.model, self.model, self.tokenizer, CONTEXT, AlphaSettings(), SamplingSettings(),
                               SupportSettings(), settings)
 
 

@@ -51,7 +51,7 @@ class _Prefilled:
     logits_t_V: Tensor
 
 
-class LockstepEngine:
+class TransformersEngine:
     """Without a teacher it samples from the student alone: α settings count for nothing, and nothing is measured."""
 
     def __init__(self, student: LoadedModel, teacher: LoadedModel | None, tokenizer: ChatTokenizer, context: int,

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from qstar_core.config import EngineSettings, Settings
-from qstar_core.engine.decode import LockstepEngine
+from qstar_core.engine.decode import TransformersEngine
 from qstar_core.engine.headroom import Headroom
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.loading import load_pair
@@ -31,8 +31,8 @@ def _engine(settings_json: str, student_json: str, teacher_json: str, context: i
     settings = Settings.model_validate_json(settings_json)
     student, teacher, tokenizer = _loaded(settings.engine.model_dump_json(), student_json, teacher_json)
 
-    def build(slots: int) -> LockstepEngine:
-        return LockstepEngine(student, teacher, tokenizer, context, settings.alpha, settings.sampling, settings.support,
+    def build(slots: int) -> TransformersEngine:
+        return TransformersEngine(student, teacher, tokenizer, context, settings.alpha, settings.sampling, settings.support,
                               settings.engine.model_copy(update={"batch_size": slots}))
 
     return Headroom(build, settings.engine.batch_size)

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerF
 
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
 from qstar_core.engine.attention import FOLDED
-from qstar_core.engine.decode import LockstepEngine
+from qstar_core.engine.decode import TransformersEngine
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.protocol import Finished, Job
 from qstar_core.engine.tokenizer import ChatTokenizer
@@ -72,8 +72,8 @@ class Duo:
     def engine(self, slots: int = 4, max_tokens: int = 12, context: int = 40, seed: int = 0, deterministic: bool = True,
                diagnostics: bool = True, support: SupportSettings | None = None, sharpen: float = 1.0,
                temperature: float = 1.0, speculation: int | str = "auto", stop: tuple[str, ...] = (),
-               top_logprobs: int = 0, **alpha: object) -> LockstepEngine:
-        return LockstepEngine(
+               top_logprobs: int = 0, **alpha: object) -> TransformersEngine:
+        return TransformersEngine(
             self.student, self.teacher, self.tokenizer, context, AlphaSettings(**alpha),
             SamplingSettings(max_tokens=max_tokens, seed=seed, sharpen=sharpen, temperature=temperature, stop=stop),
             support or SupportSettings(),

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
 from qstar_core.engine.adapted import AdaptedNetwork
 from qstar_core.engine.adapter import acts_on_rows, adapted_on_rows, adapter_config, merged
-from qstar_core.engine.decode import LockstepEngine
+from qstar_core.engine.decode import TransformersEngine
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.loading import load_pair
 from qstar_core.engine.pair import OneModel, TwoModels, pair_runner
@@ -121,7 +121,7 @@ def pair(home: Path, student: str = "adapter", teacher: str = "base", **engine: 
 
 
 def sampled(home: Path, student: LoadedModel, teacher: LoadedModel, **engine: object):
-    made = LockstepEngine(
+    made = TransformersEngine(
         student, teacher, ChatTokenizer("base", home / "base"), 40, AlphaSettings(), SamplingSettings(max_tokens=12),
         SupportSettings(), EngineSettings(**{"batch_size": 3, "device": "cpu", **engine}))
     return by_id(made.generate(jobs(prompts(6, 40), draws=2)))

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import chisquare
 
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
-from qstar_core.engine.decode import LockstepEngine
+from qstar_core.engine.decode import TransformersEngine
 from qstar_core.records import FinishReason
 from tests.engine.models import Duo, by_id, jobs, prompts
 
@@ -21,8 +21,8 @@ WAYS = {
 
 
 def engine(duo: Duo, alone: bool, sampling: dict | None = None, support: SupportSettings | None = None,
-           **options: object) -> LockstepEngine:
-    return LockstepEngine(
+           **options: object) -> TransformersEngine:
+    return TransformersEngine(
         duo.student, None if alone else duo.teacher, duo.tokenizer, 40, AlphaSettings(method="fixed", fixed=0.0),
         SamplingSettings(**{"max_tokens": 12, **(sampling or {})}), support or SupportSettings(),
         EngineSettings(**{"batch_size": 3, "device": "cpu", **options}))

@@ -11,13 +11,13 @@ from transformers import AutoModelForCausalLM
 
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
 from qstar_core.engine.attention import FOLDED
-from qstar_core.engine.decode import LockstepEngine
+from qstar_core.engine.decode import TransformersEngine
 from qstar_core.engine.pair import OneModel, TwoModels, pair_runner
 from tests.engine.models import Duo, by_id, jobs, prompts
 
 
-def engine(duo: Duo, share_forward: bool, deterministic: bool = True) -> LockstepEngine:
-    return LockstepEngine(duo.student, duo.student, duo.tokenizer, 40, AlphaSettings(), SamplingSettings(max_tokens=12),
+def engine(duo: Duo, share_forward: bool, deterministic: bool = True) -> TransformersEngine:
+    return TransformersEngine(duo.student, duo.student, duo.tokenizer, 40, AlphaSettings(), SamplingSettings(max_tokens=12),
                           SupportSettings(),
                           EngineSettings(batch_size=3, device="cpu", share_forward=share_forward,
                                          deterministic=deterministic))
