@@ -32,8 +32,8 @@ def _engine(settings_json: str, student_json: str, teacher_json: str, context: i
     student, teacher, tokenizer = _loaded(settings.engine.model_dump_json(), student_json, teacher_json)
 
     def build(slots: int) -> TransformersEngine:
-        return TransformersEngine(student, teacher, tokenizer, context, settings.alpha, settings.sampling, settings.support,
-                              settings.engine.model_copy(update={"batch_size": slots}))
+        return TransformersEngine(student, teacher, tokenizer, context, settings.alpha, settings.sampling,
+                                  settings.support, settings.engine.model_copy(update={"batch_size": slots}))
 
     return Headroom(build, settings.engine.batch_size)
 

@@ -17,10 +17,10 @@ from tests.engine.models import Duo, by_id, jobs, prompts
 
 
 def engine(duo: Duo, share_forward: bool, deterministic: bool = True) -> TransformersEngine:
-    return TransformersEngine(duo.student, duo.student, duo.tokenizer, 40, AlphaSettings(), SamplingSettings(max_tokens=12),
-                          SupportSettings(),
-                          EngineSettings(batch_size=3, device="cpu", share_forward=share_forward,
-                                         deterministic=deterministic))
+    return TransformersEngine(
+        duo.student, duo.student, duo.tokenizer, 40, AlphaSettings(), SamplingSettings(max_tokens=12),
+        SupportSettings(),
+        EngineSettings(batch_size=3, device="cpu", share_forward=share_forward, deterministic=deterministic))
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
