@@ -78,10 +78,6 @@ class Slots:
         self._occupied = torch.ones(len(rows), dtype=torch.bool)
         self._token: Tensor = self._drawn
 
-    @property
-    def waiting_bytes(self) -> int:
-        return self._theta.nbytes + self._t.nbytes
-
     def mix(self, mixer: Mixer) -> None:
         step = mixer.step(self._theta, self._t, self._key, self._drawn)
         assert step.diagnostics is not None

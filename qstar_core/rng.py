@@ -106,8 +106,17 @@ def exponentials(key_B: Tensor, position_B: Tensor, stream: Stream, vocab: int) 
     probabilities a little. Small values decide, and large ones where one token has nearly all mass: both ends are
     taken from the side on which they lose no digits.
     """
+    return _exponentials(key_B, position_B, stream, token_words(0, vocab, 1, key_B.device))
+
+
+def exponential_of(key_B: Tensor, position_B: Tensor, stream: Stream, token_B: Tensor) -> Tensor:
+    """That of one token per row, [B] float64."""
+    return _exponentials(key_B, position_B, stream, token_B[:, None].int() * _GOLDEN_32)[:, 0]
+
+
+def _exponentials(key_B: Tensor, position_B: Tensor, stream: Stream, token_word: Tensor) -> Tensor:
     word_0_B, word_1_B = row_words(key_B, position_B, stream)
-    inner, first = _spread(word_0_B, word_1_B, token_words(0, vocab, 1, key_B.device))
+    inner, first = _spread(word_0_B, word_1_B, token_word)
     high = (first & _LOW_31).long()
     low = _mix_32(_mix_32(inner ^ _SECOND_WORD) + word_1_B[:, None]).long() & 0xFFFFFFFF
     below = (high.double() * 2.0**32 + (low.double() + 0.5)) * 2.0**-63

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from qstar_core.mixture.fused import base_free, fusable, spread
 from qstar_core.mixture.geometric import widened
-from qstar_core.mixture.race import Words, bounds, race
+from qstar_core.mixture.race import Words, first_bound, race
 from qstar_core.mixture.target import Target
 from qstar_core.rng import Stream, uniforms
 
@@ -63,23 +63,23 @@ def coupled_draw(target: Target, key_B: Tensor, position_B: Tensor, proposed_B: 
 
 
 def _proposed(student: Student, key_B: Tensor, position_B: Tensor) -> Tensor:
-    return race(student, _weights, _proposal_bounds, key_B, position_B, Stream.PROPOSAL)[0]
+    return race(student, _weights, _proposal_bound, key_B, position_B, Stream.PROPOSAL)[0]
 
 
 def _from_residual(target: Target, key_B: Tensor, position_B: Tensor, proposed_B: Tensor) -> Tensor:
     """Where rounding leaves no residual, q equals π_θ to the last bit and the proposal stands."""
-    token_B, any_left_B = race(target, _residual, _residual_bounds, key_B, position_B, Stream.RESIDUAL)
+    token_B, any_left_B = race(target, _residual, _residual_bound, key_B, position_B, Stream.RESIDUAL)
     return torch.where(any_left_B, token_B, proposed_B)
 
 
 @fusable
-def _proposal_bounds(student: Student, words: Words) -> tuple[Tensor, Tensor]:
-    return bounds(_weights(student), words)
+def _proposal_bound(student: Student, words: Words) -> Tensor:
+    return first_bound(_weights(student), words)
 
 
 @fusable
-def _residual_bounds(target: Target, words: Words) -> tuple[Tensor, Tensor]:
-    return bounds(_residual(target), words)
+def _residual_bound(target: Target, words: Words) -> Tensor:
+    return first_bound(_residual(target), words)
 
 
 def _weights(student: Student) -> Tensor:

@@ -28,7 +28,7 @@ class EssBalance:
 
     def solve(self, pair: Pair, tolerance: float) -> tuple[Tensor, Tensor]:
         differ_B = ~pair.same_support_B
-        alpha_B, solved_B = increasing_root(pair, _minus_log_ratio, tolerance, differ_B, _at_half)
+        alpha_B, solved_B = increasing_root(pair, _minus_log_ratio, tolerance, differ_B)
         status_B = all_ok(pair).masked_fill(~solved_B, AlphaStatus.NOT_CONVERGED)
         status_B = status_B.masked_fill(differ_B, AlphaStatus.BOUNDARY)
         limit_B = 0.5 + 0.5 * pair.theta_inside_t_B.double() - 0.5 * pair.t_inside_theta_B.double()
@@ -41,10 +41,6 @@ class EssBalance:
         ratio_B = found.log_z_above_B - found.log_z_below_B
         lost_theta_B = ratio_B.masked_fill(~pair.theta_inside_t_B, float("-inf"))
         return lost_theta_B.masked_fill(~pair.t_inside_theta_B, float("inf"))
-
-
-def _at_half(pair: Pair) -> tuple[Tensor, Tensor]:
-    return _minus_log_ratio(pair, torch.full_like(pair.half_g_B, 0.5))
 
 
 def _minus_log_ratio(pair: Pair, alpha_B: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 
 _WIDE = 16_384
 """Below this vocabulary the kernels do not earn their compilation back."""
+
+_PART = 256, 4096
 
 _INLINE = 1_000_000
 _OPTIONS: dict[str, Any] = {"realize_opcount_threshold": _INLINE, "realize_reads_threshold": _INLINE,
@@ -59,6 +61,14 @@ def base_free(view: Tensor) -> Tensor:
 def spread(part_B: Tensor, parts: int) -> Tensor:
     """One value for every part of a row."""
     return base_free(part_B.repeat_interleave(parts))
+
+
+@cache
+def parts_of(width: int) -> int:
+    """Into how many equal parts a row is cut: small enough to be searched again and to be summed in float32 without
+    loss, wide enough to be worth a loop. 1 where none fit."""
+    fitting = (size for size in range(_PART[0], min(_PART[1], width) + 1) if width % size == 0)
+    return width // next(fitting, width)
 
 
 def is_fused(wanted: Passes, device: torch.device, vocab: int) -> bool:

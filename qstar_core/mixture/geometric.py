@@ -18,14 +18,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from qstar_core.mixture.fused import base_free, fusable, spread
+from qstar_core.mixture.fused import base_free, fusable, parts_of, spread
 
 _NOWHERE = float("-inf")
+_REACH = -60.0
+"""The log of a sum of weights below which float32 has lost too many of them."""
 
 
 class Pair(NamedTuple):
     """Two rows of logits, what normalises them, what is known about their supports, and g and its slope at α = ½, where
-    every search for a root begins."""
+    every search for a root begins. `whole`: no logit is −∞, so nothing has to be masked."""
 
     theta_B_V: Tensor
     t_B_V: Tensor
@@ -40,6 +42,7 @@ class Pair(NamedTuple):
     t_inside_theta_B: Tensor
     half_g_B: Tensor
     half_variance_B: Tensor
+    whole: bool
     fused: bool
 
     @property
@@ -75,6 +78,8 @@ class Pair(NamedTuple):
     def path(self) -> tuple[Tensor, Tensor]:
         """base and delta."""
         theta, t = self.logp_theta_B_V, self.logp_t_B_V
+        if self.whole:
+            return theta, t - theta
         common = (theta > _NOWHERE) & (t > _NOWHERE)
         return torch.where(common, theta, _NOWHERE), torch.where(common, t - theta, 0.0)
 
@@ -83,7 +88,7 @@ class Pair(NamedTuple):
         return self.theta_B_V.shape[1]
 
     def rows(self, index_B: Tensor) -> Pair:
-        return Pair._make([*(part[index_B] for part in self[:-1]), self.fused])
+        return Pair._make([*(part[index_B] for part in self[:-2]), self.whole, self.fused])
 
     def columns(self, token_B: Tensor) -> Pair:
         """The same distributions, seen at one token per row."""
@@ -93,7 +98,7 @@ class Pair(NamedTuple):
     def split(self, parts: int) -> Pair:
         """Every row as `parts` rows of consecutive tokens."""
         wide = (base_free(logits.reshape(self.rows_count * parts, -1)) for logits in self[:2])
-        return Pair._make([*wide, *(spread(part, parts) for part in self[2:-1]), self.fused])
+        return Pair._make([*wide, *(spread(part, parts) for part in self[2:-2]), self.whole, self.fused])
 
     def double(self) -> Pair:
         """The same pair in float64, normalised again there."""
@@ -121,11 +126,22 @@ class Survey(NamedTuple):
 class _Logits(NamedTuple):
     theta_B_V: Tensor
     t_B_V: Tensor
+    top_theta_B: Tensor
+    top_t_B: Tensor
+    whole: bool
     fused: bool
 
     @property
     def rows_count(self) -> int:
         return self.theta_B_V.shape[0]
+
+    @property
+    def below_top(self) -> tuple[Tensor, Tensor]:
+        return (widened(self.theta_B_V) - self.top_theta_B[:, None], widened(self.t_B_V) - self.top_t_B[:, None])
+
+    def split(self, parts: int) -> _Logits:
+        theta, t = (base_free(logits.reshape(self.rows_count * parts, -1)) for logits in self[:2])
+        return _Logits(theta, t, spread(self.top_theta_B, parts), spread(self.top_t_B, parts), self.whole, self.fused)
 
 
 def widened(logits_B_V: Tensor) -> Tensor:
@@ -136,33 +152,71 @@ def widened(logits_B_V: Tensor) -> Tensor:
 def pair_of(logits_theta_B_V: Tensor, logits_t_B_V: Tensor, fused: bool = False) -> Pair:
     """Two rows of logits. Rows with NaN, +inf or nothing but −inf are no distribution."""
     theta, t = base_free(logits_theta_B_V), base_free(logits_t_B_V)
-    return Pair._make([theta, t, *_normalisers(_Logits(theta, t, fused)), fused])
+    top_theta_B, low_theta_B, top_t_B, low_t_B = _extremes(_Two(theta, t, fused))
+    whole = not bool(((low_theta_B == _NOWHERE) | (low_t_B == _NOWHERE)).any())
+    logits = _Logits(theta, t, top_theta_B, top_t_B, whole, fused)
+    everywhere_B = torch.ones_like(top_theta_B, dtype=torch.bool)
+    supports = (everywhere_B, everywhere_B, everywhere_B) if whole else _supports(logits)
+    log_sum_theta_B, entropy_theta_B, log_sum_t_B, entropy_t_B, half_g_B, half_variance_B = _normalised(logits)
+    return Pair(theta, t, top_theta_B, top_t_B, log_sum_theta_B, log_sum_t_B, entropy_theta_B, entropy_t_B, *supports,
+                half_g_B, half_variance_B, whole, fused)
+
+
+class _Two(NamedTuple):
+    theta_B_V: Tensor
+    t_B_V: Tensor
+    fused: bool
+
+    @property
+    def rows_count(self) -> int:
+        return self.theta_B_V.shape[0]
 
 
 @fusable
-def _normalisers(logits: _Logits) -> tuple[Tensor, ...]:
-    """The fields of a Pair that have one value per row, in order."""
-    theta, t = widened(logits.theta_B_V), widened(logits.t_B_V)
-    top_theta_B, top_t_B = theta.amax(-1), t.amax(-1)
-    theta_0, t_0 = theta - top_theta_B[:, None], t - top_t_B[:, None]
-    log_sum_theta_B, entropy_theta_B = _normaliser(theta_0)
-    log_sum_t_B, entropy_t_B = _normaliser(t_0)
+def _extremes(two: _Two) -> tuple[Tensor, ...]:
+    theta, t = widened(two.theta_B_V), widened(two.t_B_V)
+    return theta.amax(-1), theta.amin(-1), t.amax(-1), t.amin(-1)
+
+
+@fusable
+def _supports(logits: _Logits) -> tuple[Tensor, Tensor, Tensor]:
+    """any_common, theta_inside_t and t_inside_theta."""
+    theta_0, t_0 = logits.below_top
     in_theta, in_t = theta_0 > _NOWHERE, t_0 > _NOWHERE
-    common = in_theta & in_t
-    _, half_g_B, half_variance_B = _moments_of(
-        torch.where(common, 0.5 * (theta_0 + t_0), _NOWHERE), torch.where(common, t_0 - theta_0, 0.0))
-    return (top_theta_B, top_t_B, log_sum_theta_B, log_sum_t_B, entropy_theta_B, entropy_t_B,
-            common.any(-1), (in_t | ~in_theta).all(-1), (in_theta | ~in_t).all(-1),
-            half_g_B + log_sum_theta_B - log_sum_t_B, half_variance_B)
+    return (in_theta & in_t).any(-1), (in_t | ~in_theta).all(-1), (in_theta | ~in_t).all(-1)
 
 
-def _normaliser(logits_0_B_V: Tensor) -> tuple[Tensor, Tensor]:
-    """log Σ exp, and the Shannon entropy in nats, of logits whose maximum is 0; tokens of probability 0 add nothing."""
-    weight = logits_0_B_V.exp()
-    sum_B = weight.sum(-1, dtype=torch.float64)
-    energy = weight * logits_0_B_V.clamp_min(torch.finfo(logits_0_B_V.dtype).min)
-    entropy_B = sum_B.log() - energy.sum(-1, dtype=torch.float64) / sum_B
-    return sum_B.log().to(weight.dtype), entropy_B.to(weight.dtype)
+def _normalised(logits: _Logits) -> tuple[Tensor, ...]:
+    """Of both models log Σ exp below the maximum and the entropy; then g and its slope at α = ½, which are NaN where
+    this precision does not reach. Sums of parts in their precision, of the parts in float64."""
+    parts = parts_of(logits.theta_B_V.shape[1]) if logits.fused else 1
+    summed = (part.view(-1, parts).double().sum(-1) for part in _sums(logits.split(parts)))
+    sum_theta, energy_theta, sum_t, energy_t, sum_half, first, second = summed
+    dtype = logits.top_theta_B.dtype
+    log_sum_theta, log_sum_t = sum_theta.log(), sum_t.log()
+    drift = first / sum_half
+    half_g = torch.where(sum_half.log() > _REACH, drift + log_sum_theta - log_sum_t, torch.nan)
+    return tuple(part.to(dtype) for part in (
+        log_sum_theta, log_sum_theta - energy_theta / sum_theta, log_sum_t, log_sum_t - energy_t / sum_t, half_g,
+        second / sum_half - drift * drift))
+
+
+@fusable
+def _sums(logits: _Logits) -> tuple[Tensor, ...]:
+    """Σ and Σ·x of the weights of both models; of the weights at α = ½ Σ, Σ·δ and Σ·δ². Tokens of probability 0 add
+    nothing."""
+    theta, t = logits.below_top
+    weight_theta, weight_t = theta.exp(), t.exp()
+    if logits.whole:
+        half, delta = (0.5 * (theta + t)).exp(), t - theta
+    else:
+        common = (theta > _NOWHERE) & (t > _NOWHERE)
+        half = torch.where(common, 0.5 * (theta + t), _NOWHERE).exp()
+        delta = torch.where(common, t - theta, 0.0)
+        theta, t = (side.clamp_min(torch.finfo(side.dtype).min) for side in (theta, t))
+    first = half * delta
+    return (weight_theta.sum(-1), (weight_theta * theta).sum(-1), weight_t.sum(-1), (weight_t * t).sum(-1),
+            half.sum(-1), first.sum(-1), (first * delta).sum(-1))
 
 
 def moments(pair: Pair, alpha_B: Tensor) -> Moments:
@@ -206,9 +260,16 @@ def _moments_of(exponent_B_V: Tensor, delta_B_V: Tensor) -> Moments:
 def _survey(pair: Pair, alpha_B: Tensor) -> Survey:
     base, delta = pair.path()
     log_z_B, weight, sum_B = _summed(base + alpha_B[:, None] * delta)
-    below_B = _summed(base - alpha_B[:, None] * delta)[0]
-    above_B = _summed(base + (2.0 - alpha_B)[:, None] * delta)[0]
-    return Survey(log_z_B, (weight * delta).sum(-1) / sum_B, below_B, above_B, _distance(pair))
+    if pair.whole and pair.fused:  # divisions cost less than exponentials; what they cannot reach becomes NaN
+        within = weight > 1e-36
+        p_theta, p_t = base.exp(), (base + delta).exp()
+        below_B, above_B = (_reached(torch.where(within, p * (p / weight), torch.nan).sum(-1)) for p in (p_theta, p_t))
+        tv_B = 0.5 * (p_theta - p_t).abs().sum(-1)
+    else:
+        below_B = _summed(base - alpha_B[:, None] * delta)[0]
+        above_B = _summed(base + (2.0 - alpha_B)[:, None] * delta)[0]
+        tv_B = _distance(pair)
+    return Survey(log_z_B, (weight * delta).sum(-1) / sum_B, below_B, above_B, tv_B)
 
 
 @fusable
@@ -230,6 +291,10 @@ def _summed(exponent_B_V: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return top_B + sum_B.log(), weight, sum_B
     weight = exponent_B_V.exp()
     sum_B = weight.sum(-1)
+    return _reached(sum_B), weight, sum_B
+
+
+def _reached(sum_B: Tensor) -> Tensor:
+    """The logarithm, NaN where float32 does not reach."""
     log_sum_B = sum_B.log()
-    reached_B = (log_sum_B > -60.0) & (log_sum_B < 80.0)
-    return torch.where(reached_B, log_sum_B, torch.nan), weight, sum_B
+    return torch.where((log_sum_B > _REACH) & (log_sum_B < 80.0), log_sum_B, torch.nan)

@@ -23,7 +23,7 @@ class KLSymmetry:
         at_zero_B, at_one_B = _ends(pair, tolerance)
         at_end_B = at_zero_B | at_one_B
         alpha_B, solved_B = increasing_root(pair, _slope_of_log_z, tolerance, at_end_B | ~pair.any_common_B,
-                                           lambda half: (half.half_g_B, half.half_variance_B))
+                                           (pair.half_g_B, pair.half_variance_B))
         status_B = all_ok(pair).masked_fill(~solved_B, AlphaStatus.NOT_CONVERGED)
         status_B = status_B.masked_fill(at_end_B, AlphaStatus.BOUNDARY)
         alpha_B = alpha_B.masked_fill(at_zero_B, 0.0).masked_fill(at_one_B, 1.0)

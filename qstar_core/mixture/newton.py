@@ -15,7 +15,6 @@ from qstar_core.mixture.geometric import Pair
 
 Condition = Callable[[Pair, Tensor], tuple[Tensor, Tensor]]
 """The function and its slope at α, per row."""
-AtHalf = Callable[[Pair], tuple[Tensor, Tensor]]
 
 _FLOAT32_STEPS = 30
 _FLOAT64_STEPS = 80
@@ -24,26 +23,25 @@ _POLISH = 0.1
 
 
 def increasing_root(pair: Pair, condition: Condition, tolerance: float, without_root_B: Tensor,
-                    at_half: AtHalf) -> tuple[Tensor, Tensor]:
+                    at_half: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
     """α per row in float64, and whether |condition| is within the tolerance there. Rows `without_root` are not solved:
-    they are left at ½, where `at_half` knows the condition without a pass."""
+    they are left at ½. `at_half`: the condition there, where it is known."""
     alpha_B, residual_B = _iterate(pair, condition, tolerance, _FLOAT32_STEPS, without_root_B, at_half)
     rough_B = ~(residual_B <= tolerance) & ~without_root_B & pair.any_common_B
     if bool(rough_B.any()):
         alpha_B[rough_B], residual_B[rough_B] = _iterate(
-            pair.rows(rough_B).double(), condition, tolerance, _FLOAT64_STEPS, without_root_B[rough_B],
-            at_half)
+            pair.rows(rough_B).double(), condition, tolerance, _FLOAT64_STEPS, without_root_B[rough_B])
     return alpha_B, residual_B <= tolerance
 
 
 def _iterate(pair: Pair, condition: Condition, tolerance: float, steps: int, without_root_B: Tensor,
-             at_half: AtHalf) -> tuple[Tensor, Tensor]:
+             at_half: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
     """α and |condition| after at most `steps` passes; rows that meet the tolerance stand still."""
     alpha = torch.full(pair.any_common_B.shape, 0.5, dtype=torch.float64, device=pair.any_common_B.device)
     low, high = torch.zeros_like(alpha), torch.ones_like(alpha)
     previous = torch.full_like(alpha, float("inf"))
     for step in range(steps + 1):
-        value, slope = (part.double() for part in (condition(pair, alpha) if step else at_half(pair)))
+        value, slope = (part.double() for part in (condition(pair, alpha) if step or at_half is None else at_half))
         residual = value.abs()
         newton = alpha - value / slope
         inside = (newton > low) & (newton < high)

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from qstar_core.mixture.draw import propose
-from qstar_core.mixture.race import _parts
+from qstar_core.mixture.fused import parts_of
 from qstar_core.rng import Stream, coarse, exponentials, row_words, sample_key, token_words
 
 
@@ -71,7 +71,7 @@ def test_bits_are_balanced_and_unrelated_between_tokens_and_rows():
 
 @pytest.mark.parametrize("width", [1, 8, 255, 256, 1021, 49_152, 50_257, 151_936, 152_064, 262_144])
 def test_parts_are_equal_and_narrow_where_they_can_be(width):
-    parts = _parts(width)
+    parts = parts_of(width)
     assert width % parts == 0
     if width in (49_152, 50_257, 151_936, 152_064, 262_144):
         assert 256 <= width // parts <= 4096
