@@ -6,7 +6,7 @@
 import json
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -42,6 +42,10 @@ def kind(annotation: Any) -> str:
         return " or ".join(f"`{choice}`" for choice in inside)
     if origin is tuple:
         return f"list of {kind(inside[0])}"
+    if origin in (dict, Mapping):
+        return "mapping"
+    if origin is typing.Annotated:
+        return kind(inside[0])
     return NAMES.get(annotation, "`name`, `action` and `options`")
 
 

@@ -45,6 +45,8 @@ class Mixture:
                  alpha: str | float | Values | None = None, *, prompts: Values | None = None,
                  sampling: Values | None = None, support: Values | None = None, engine: Values | None = None,
                  config: str | Path | None = None) -> None:
+        if config is not None and not isinstance(config, str | Path):
+            raise ConfigError(f"config = {config!r} is wrong", "give the path of a settings file")
         given = {"student": _model(student), "teacher": _model(teacher), "alpha": _alpha(alpha), "prompts": prompts,
                  "sampling": sampling, "support": support, "engine": engine}
         sections = {name: _plain(name, values) for name, values in given.items() if values is not None}
@@ -61,6 +63,9 @@ class Mixture:
 
     def pair(self, student_text: str, teacher_text: str) -> PromptPair:
         """Two prompts that are rendered already, control tokens and opening of the assistant's turn included."""
+        for role, text in (("student", student_text), ("teacher", teacher_text)):
+            if not isinstance(text, str) or any("\ud800" <= character <= "\udfff" for character in text):
+                raise DataError(f"the {role}'s prompt is no text, or holds half of a surrogate pair", "give a str")
         return PromptPair(prompt_id=content_hash([student_text, teacher_text])[:16], student_messages=(),
                           student_text=student_text, teacher_text=teacher_text,
                           student_ids=self.tokenizer.encode(student_text),
@@ -152,6 +157,10 @@ def generate(mixture: Mixture, prompts: Input | Iterable[Input], draws: int | No
 
     A prompt that is handed in twice gets draws that it does not have yet.
     """
+    if not isinstance(mixture, Mixture):
+        raise ConfigError(f"mixture = {mixture!r} is wrong", "give a Mixture")
+    if progress is not None and not callable(progress):
+        raise ConfigError(f"progress = {progress!r} is wrong", "give a function of one Progress")
     count = _whole("draws", mixture.settings.sampling.draws if draws is None else draws, least=1)
     begin = _whole("first_draw", first_draw, least=0)
     if traces and not mixture.settings.engine.diagnostics:
@@ -205,8 +214,9 @@ def _located(settings: Settings) -> dict[str, ModelRef]:
     """A store is opened only where the student is to be looked up in it."""
     if settings.student.model == LATEST:
         return resolve_models(settings, Workspace.open(settings).store)
-    return {role: resolve(section.model, section.revision)
-            for role, section in (("student", settings.student), ("teacher", settings.teacher))}
+    student, teacher = settings.student, settings.teacher
+    return {"student": resolve(student.model, student.revision, base=student.base),
+            "teacher": resolve(teacher.model, teacher.revision)}
 
 
 def _model(given: str | Path | Values | None) -> Values | None:

@@ -115,7 +115,7 @@ class AlphaSettings(Section):
 
 
 class SamplingSettings(Section):
-    temperature: float = Field(1.0, gt=0, le=10, description="Divides both models' logits before α is solved")
+    temperature: float = Field(1.0, ge=1e-6, le=10, description="Divides both models' logits before α is solved")
     sharpen: float = Field(1.0, gt=0, le=100, description="Draws from q* to this power, normalised; above 1 is sharper")
     max_tokens: int = Field(64, ge=1, description="Longest completion in tokens")
     draws: int = Field(2, ge=1, le=10_000, description="Samples per prompt and round")

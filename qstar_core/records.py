@@ -71,10 +71,11 @@ class Prompt(Record):
 
 
 class RowReject(Record):
-    """A row of a source that could not become a prompt, kept with its reason and the beginning of its text."""
+    """A row of a source that could not become a prompt, kept with its reason and the beginning of its text. Once it was
+    a prompt, its text is what it is known by."""
 
     source: str
-    row: int
+    row: int | None = None
     reason: str
     text: str = ""
 
@@ -267,6 +268,13 @@ class FunnelStep(Record):
     kept: int
     dropped: dict[str, int] = Field(default_factory=dict)
     logged: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def told(self) -> str:
+        """What was dropped, and what was only logged, with their counts."""
+        drops, logs = (", ".join(f"{reason}: {count}" for reason, count in counts.items())
+                       for counts in (self.dropped, self.logged))
+        return "; ".join(part for part in (drops, logs and f"only logged: {logs}") if part)
 
 
 class AdapterRef(Record):

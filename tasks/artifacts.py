@@ -28,8 +28,7 @@ def funnel_artifact(dataset: str, version: str, funnel: Iterable[FunnelStep]) ->
     create_table_artifact(
         key=key_of(dataset, "funnel"), description=f"Funnel of {version}",
         table=[{"stage": step.stage, "entered": step.entered, "kept": step.kept,
-                "dropped": ", ".join(f"{reason}: {count}" for reason, count in step.dropped.items())}
-               for step in funnel],
+                "dropped": step.told} for step in funnel],
     )
 
 

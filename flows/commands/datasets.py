@@ -170,8 +170,7 @@ def _gate(manifest: Manifest) -> Table:
 def _funnel(manifest: Manifest) -> Table:
     table = Table("stage", "entered", "kept", "dropped", box=None)
     for step in manifest.funnel:
-        drops = ", ".join(f"{reason}: {count}" for reason, count in step.dropped.items())
-        table.add_row(step.stage, str(step.entered), str(step.kept), drops)
+        table.add_row(step.stage, str(step.entered), str(step.kept), step.told)
     return table
 
 

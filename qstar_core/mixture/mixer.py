@@ -35,6 +35,10 @@ class Step:
     diagnostics: TokenDiagnostics | None
 
 
+_COLD = 1e-2
+"""Below this temperature float32 does not tell apart what the logits differ in once they are divided."""
+
+
 class Mixer:
     """`sharpen` = s draws from q^s, normalised; α, the KLs, both ESS and log Z stay those of q. `passes` says whether
     what runs over the whole vocabulary is compiled."""
@@ -61,7 +65,7 @@ class Mixer:
         theta, t = logits_theta_B_V, logits_t_B_V
         fused = self._is_fused(theta)
         plain = pair_of(theta, t, fused)
-        pair = plain if self._is_plain else pair_of(self._limited(theta, "student"), self._limited(t, "teacher"), fused)
+        pair = plain if self._is_plain else self._limited_pair(theta, t, fused)
         solution = choose(pair, self._method, self._options)
         if self._policies:
             solution = decided(self._policies, pair, position_B, solution, self._method)
@@ -86,15 +90,20 @@ class Mixer:
     def propose(self, logits_theta_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Tensor:
         """What the student alone would say: the token that `step` starts from at these counters."""
         mixed = logits_theta_B_V if self._is_plain else self._limited(logits_theta_B_V, "student")
-        return propose(mixed, key_B, position_B, self._is_fused(mixed))
+        return propose(mixed, key_B, position_B, self._is_fused(mixed) and mixed.dtype != torch.float64)
 
     @property
     def _is_plain(self) -> bool:
         """Whether the models are mixed as they are."""
         return self._temperature == 1.0 and self._support is None
 
+    def _limited_pair(self, theta_B_V: Tensor, t_B_V: Tensor, fused: bool) -> Pair:
+        theta, t = self._limited(theta_B_V, "student"), self._limited(t_B_V, "teacher")
+        return pair_of(theta, t, fused and theta.dtype != torch.float64)
+
     def _limited(self, logits_B_V: Tensor, who: Role) -> Tensor:
-        tempered = widened(logits_B_V) / self._temperature
+        wide = logits_B_V.double() if self._temperature < _COLD else widened(logits_B_V)
+        tempered = wide / self._temperature
         return tempered if self._support is None else self._support(tempered, who)
 
     def _is_fused(self, logits_B_V: Tensor) -> bool:

@@ -1,8 +1,8 @@
 """Target shares: how many rows each group gives, so that the groups stand in the wanted proportion.
 
 The rows are never padded. The total is the largest at which every group that has rows reaches its share, but at most
-`max_drop` of the rows are given up for that; a group that then falls short, or has no rows at all, is told with its
-figures. What `targets` does not name shares the rest as one group.
+`max_drop` of the rows that have a share are given up for that; a group that then falls short, or has no rows at all, is
+told with its figures. Rows of a group without a share go. What `targets` does not name shares the rest as one group.
 """
 
 from __future__ import annotations
@@ -49,8 +49,18 @@ def quotas(counts: Counter[Group], wanted: tuple[Dimension, ...], max_drop: floa
     """Rows to keep of each group; at least one of a group that has a share and rows."""
     shares = group_shares(wanted)
     reachable = [counts[group] / share for group, share in shares.items() if share > 0 and counts[group]]
-    floor = (1.0 - max_drop) * counts.total()
-    total = max(min(reachable, default=0.0), floor)
+    floor = (1.0 - max_drop) * sum(count for group, count in counts.items() if shares.get(group, 0.0) > 0)
+    taken = _taken(counts, shares, min(reachable, default=0.0))
+    if sum(taken.values()) >= floor or not reachable:
+        return taken
+    low, high = min(reachable), max(reachable)  # groups that are used up give their part to those that have more rows
+    while high - low > 0.25:
+        middle = (low + high) / 2
+        low, high = (low, middle) if sum(_taken(counts, shares, middle).values()) >= floor else (middle, high)
+    return _taken(counts, shares, high)
+
+
+def _taken(counts: Counter[Group], shares: Mapping[Group, float], total: float) -> dict[Group, int]:
     return {group: min(counts[group], max(1, math.floor(share * total + 0.5))) if share > 0 and counts[group] else 0
             for group, share in shares.items()}
 

@@ -13,7 +13,7 @@ from qstar_core.config import Settings
 from qstar_core.engine.hf import shared_context
 from qstar_core.engine.stops import StopStrings
 from qstar_core.engine.tokenizer import ChatTokenizer, check_same_vocabulary
-from qstar_core.errors import ConflictError, DataError, RowError
+from qstar_core.errors import ConfigError, ConflictError, DataError, RowError
 from qstar_core.gate.judge import check_names
 from qstar_core.mixture.alpha import AlphaOptions, method_of
 from qstar_core.mixture.policies.chain import policies_of
@@ -38,8 +38,18 @@ def check_settings(settings: Settings) -> None:
     """What only the rooms themselves can judge, asked before anything runs."""
     check_sampling(settings)
     check_filters(settings)
+    _check_choice(settings)
     check_source(settings.source)
     check_names(settings.gate)
+
+
+def _check_choice(settings: Settings) -> None:
+    """Best of n must have what it ranks by."""
+    wanted, names = settings.best_of, {step.name for step in settings.filters}
+    if wanted.method == "reward" and wanted.score_column == "score" and not names & {"reward", "judge"}:
+        raise ConfigError("best_of.method = reward, and no filter scores", "list the filter reward or judge")
+    if wanted.method in ("likelihood", "teacher_likelihood") and not settings.engine.diagnostics:
+        raise ConfigError(f"best_of.method = {wanted.method} needs log-probabilities", "set engine.diagnostics to true")
 
 
 def check_sampling(settings: Settings) -> None:
@@ -107,11 +117,11 @@ def sampling_hash(settings: Settings, models: dict[str, ModelRef]) -> str:
 def _render(renderer: PromptRenderer, prompts: list[Prompt]) -> tuple[list[tuple[Prompt, PromptPair]], list[RowReject]]:
     pairs: list[tuple[Prompt, PromptPair]] = []
     rejects: list[RowReject] = []
-    for row, prompt in enumerate(prompts):
+    for prompt in prompts:
         try:
             pairs.append((prompt, renderer.render(prompt)))
         except RowError as fault:
-            rejects.append(RowReject(source=prompt.source, row=row, reason=str(fault), text=prompt.question[:300]))
+            rejects.append(RowReject(source=prompt.source, reason=str(fault), text=prompt.question[:300]))
     if not pairs:
         raise DataError(f"none of {len(prompts)} prompts can be used ({rejects[0].reason})",
                         "check prompts.student, prompts.teacher and engine.context")

@@ -119,7 +119,7 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
     ({"sampling": {"draws": "many"}}, ["sampling.draws", "'many'", "integer"]),
     ({"sampling": {"draws": 1.5}}, ["sampling.draws", "1.5", "integer"]),
     ({"sampling": {"draws": 0}}, ["sampling.draws", "0", "greater than or equal to 1"]),
-    ({"sampling": {"temperature": 0}}, ["sampling.temperature", "0", "greater than 0"]),
+    ({"sampling": {"temperature": 0}}, ["sampling.temperature", "0", "greater than or equal to 0.000001"]),
     ({"sampling": {"temperature": 11}}, ["sampling.temperature", "11", "less than or equal to 10"]),
     ({"alpha": {"fixed": 1.5}}, ["alpha.fixed", "1.5", "less than or equal to 1"]),
     ({"alpha": {"fixed": float("nan")}}, ["alpha.fixed", "nan"]),

@@ -106,12 +106,22 @@ def test_text_of_any_script_arrives_as_it_is(read: Reading, text: str, ascii_onl
 
 
 @pytest.mark.parametrize(("answer", "expected"), [
-    ("42", "42"), ("3.50", "3.5"), ("-7", "-7"), ('" 8 "', "8"), ("null", None), ('""', None), ("true", None),
-    ("[1]", "1"), ("[1, 2]", None), ("NaN", None), ("Infinity", None), ("1e999", None), ("0", "0"),
+    ("42", "42"), ("3.50", "3.5"), ("-7", "-7"), ('" 8 "', "8"), ("null", None), ('""', None),
+    ("[1]", "1"), ("{}", None), ("NaN", None), ("Infinity", None), ("1e999", None), ("0", "0"),
 ])
 def test_answers_may_be_numbers_and_what_is_no_answer_is_none(read: Reading, answer: str, expected: str | None) -> None:
     [found] = read(f'{{"question": "q", "answer": {answer}}}'.encode())
     assert found.prompt is not None and found.prompt.answer == expected
+
+
+@pytest.mark.parametrize("answer", ["true", "[1, 2]", '{"value": 3}'])
+def test_a_gold_that_is_no_answer_is_not_the_absence_of_one(read: Reading, answer: str) -> None:
+    assert reasons(read(f'{{"question": "q", "answer": {answer}}}'.encode())) == [
+        "the gold answer is neither a text nor a number"]
+
+
+def test_columns_that_differ_in_case_alone_are_no_row(read: Reading) -> None:
+    assert reasons(read(GOOD, b'{"question": "q", "Question": "p"}')) == ["two columns differ in case only"]
 
 
 def test_start_and_limit_count_rows_and_not_prompts(read: Reading) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qstar_core.errors import DataError
+from qstar_core.errors import ConfigError, DataError
 from qstar_core.records import GateVerdict, Manifest
 from qstar_core.stages.judging import gate_report, judge_round
 from qstar_core.stages.plan import Plan
@@ -91,8 +91,10 @@ def test_the_likeliest_draw_stays(project: Project, source: Path) -> None:
 
 
 def test_without_scores_the_reward_is_an_error(project: Project, source: Path) -> None:
-    with pytest.raises(DataError, match="holds no reward"):
+    with pytest.raises(ConfigError, match="no filter scores"):
         refined(project, source, best_of__method="reward")
+    with pytest.raises(DataError, match="holds no reward"):
+        refined(project, source, best_of__method="reward", best_of__score_column="mine")
 
 
 def test_the_gates_keep_rate_and_the_report_know_what_was_left_out(project: Project, source: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qstar_core.config import SourceSettings
+from qstar_core.errors import RowError
 from qstar_core.records import JsonObject, Message, Prompt, Role
 from qstar_core.sources.columns import Columns
 
@@ -40,7 +41,13 @@ def question(columns: Columns, settings: SourceSettings, *usual: str) -> str:
 
 
 def answer(columns: Columns, settings: SourceSettings, *usual: str) -> str | None:
-    return columns.text(*((settings.answer_field.lower(),) if settings.answer_field else usual))
+    """None where there is none; a gold that cannot be compared with anything is no prompt without a gold."""
+    names = (settings.answer_field.lower(),) if settings.answer_field else usual
+    found = columns.text(*names)
+    if found is None and any(isinstance(columns.get(name), bool) or (isinstance(columns.get(name), dict | list | tuple)
+                                                                     and columns.get(name)) for name in names):
+        raise RowError("the gold answer is neither a text nor a number")
+    return found
 
 
 def solution(columns: Columns, settings: SourceSettings, *usual: str) -> str | None:

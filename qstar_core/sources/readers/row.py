@@ -38,6 +38,8 @@ def parsed(index: int, raw: bytes, noun: str) -> Row:
         return Row(index, None, f"the {noun} is not a JSON object", beginning(raw))
     if b"\\ud" in raw.lower() and not _encodes(values):
         return Row(index, None, f"the {noun} escapes half of a surrogate pair", beginning(raw))
+    if len({name.strip().lower() for name in values}) < len(values):
+        return Row(index, None, "two columns differ in case only", beginning(raw))
     return Row(index, values)
 
 
