@@ -121,7 +121,7 @@ def test_a_gold_that_is_no_answer_is_not_the_absence_of_one(read: Reading, answe
 
 
 def test_columns_that_differ_in_case_alone_are_no_row(read: Reading) -> None:
-    assert reasons(read(GOOD, b'{"question": "q", "Question": "p"}')) == ["two columns differ in case only"]
+    assert reasons(read(GOOD, b'{"question": "q", "Question": "p"}')) == ["", "two columns differ in case only"]
 
 
 def test_start_and_limit_count_rows_and_not_prompts(read: Reading) -> None:
