@@ -18,7 +18,7 @@ QUESTION = "Tom has 15 apples . a) loses 1 . b) finds 2 . how many ?"
 
 @pytest.mark.parametrize(("arguments", "code", "said"), [
     (("demo", "--sampling.temperature", "hot"), 2, ("sampling.temperature", "'hot'", "number")),
-    (("demo", "--sampling.temperature", "-1"), 2, ("sampling.temperature", "-1", "greater than 0")),
+    (("demo", "--sampling.temperature", "-1"), 2, ("sampling.temperature", "-1", "greater than or equal to 0.000001")),
     (("demo", "--alpha.method", "magic"), 2, ("magic", "kl_symmetry")),
     (("demo", "--alpha.min", "0.9", "--alpha.max", "0.1"), 2, ("alpha.min", "alpha.max")),
     (("demo", "--filters", "[{name: taste}]"), 2, ("taste", "duplicate")),
