@@ -7,6 +7,7 @@ Building one is cheap: models, pools and files are opened by the first sample th
 from __future__ import annotations
 
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -45,7 +46,7 @@ class Options(BaseModel):
 O = TypeVar("O", bound=Options)  # noqa: E741
 
 
-class Filter(Generic[O]):
+class Filter(ABC, Generic[O]):
     """`action` is what happens where the step does not say; `packages` are what it needs of the extra `filters`;
     `spreads` says that a judgement depends on its candidate alone, so that worker processes may share the work; there a
     prompt has no solution and no meta, and a sample no summary, which are not sent."""
@@ -67,9 +68,9 @@ class Filter(Generic[O]):
     def check(self) -> None:
         """Raise what can be known before a sample is drawn: a model that is not there, an unknown evaluation set."""
 
+    @abstractmethod
     def judge(self, candidate: Candidate) -> Judgement:
         """None keeps the sample; a short phrase says why not, alike for alike samples; a Finding has a score."""
-        raise NotImplementedError
 
     def judge_many(self, candidates: Sequence[Candidate]) -> Sequence[Judgement]:
         return [self.judge(candidate) for candidate in candidates]
@@ -78,7 +79,17 @@ class Filter(Generic[O]):
         """Give back what the first sample opened."""
 
 
-class RoundFilter(Filter[O]):
+class BatchFilter(Filter[O]):
+    """A filter that judges many candidates for little more than one."""
+
+    def judge(self, candidate: Candidate) -> Judgement:
+        return self.judge_many([candidate])[0]
+
+    @abstractmethod
+    def judge_many(self, candidates: Sequence[Candidate]) -> Sequence[Judgement]: ...
+
+
+class RoundFilter(BatchFilter[O]):
     """A filter whose bound may depend on the whole round (a percentile, a robust z-score).
 
     `measure` sees every candidate that reaches the filter and returns something small for each; `settle` sees all that
@@ -86,17 +97,17 @@ class RoundFilter(Filter[O]):
     """
 
     @property
-    def whole_round(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def whole_round(self) -> bool: ...
 
-    def measure(self, candidates: Sequence[Candidate]) -> Sequence[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def measure(self, candidates: Sequence[Candidate]) -> Sequence[Any]: ...
 
-    def settle(self, measured: Sequence[Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def settle(self, measured: Sequence[Any]) -> None: ...
 
-    def decide(self, measured: Any) -> Judgement:
-        raise NotImplementedError
+    @abstractmethod
+    def decide(self, measured: Any) -> Judgement: ...
 
     def judge_many(self, candidates: Sequence[Candidate]) -> Sequence[Judgement]:
         return [self.decide(one) for one in self.measure(candidates)]

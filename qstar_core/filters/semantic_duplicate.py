@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from pydantic import Field
 
-from qstar_core.filters.base import Candidate, Filter, Finding, Judgement, Options
+from qstar_core.filters.base import BatchFilter, Candidate, Finding, Judgement, Options
 from qstar_core.filters.context import Embedder, FilterContext
 from qstar_core.records import Floats
 
@@ -25,7 +25,7 @@ class SemanticDuplicateOptions(Options):
     earlier: bool = Field(False, description="Compare with the rows of the version before too")
 
 
-class SemanticDuplicateFilter(Filter[SemanticDuplicateOptions]):
+class SemanticDuplicateFilter(BatchFilter[SemanticDuplicateOptions]):
     name = "semantic_duplicate"
     options = SemanticDuplicateOptions
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from qstar_core.config import Action
-from qstar_core.filters.base import Candidate, Filter, Finding, Judgement, Options
+from qstar_core.filters.base import BatchFilter, Candidate, Finding, Judgement, Options
 
 
 class ToxicityOptions(Options):
     max_probability: float = Field(0.9, gt=0, le=1, description="Largest probability of abuse that passes")
 
 
-class ToxicityFilter(Filter[ToxicityOptions]):
+class ToxicityFilter(BatchFilter[ToxicityOptions]):
     name = "toxicity"
     options = ToxicityOptions
     action = Action.LOG
