@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -48,7 +48,8 @@ class Network:
 
 
 @pytest.fixture
-def through(s3_server: RunningS3) -> Iterator[Network]:
+def through(s3_server: RunningS3, request: pytest.FixtureRequest) -> Iterator[Network]:
     with ExitStack() as opened:
-        prefix = f"faults-{uuid.uuid4().hex}"
+        # the same in every run, because the faults of a script depend on the key
+        prefix = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]
         yield Network(s3_server, s3_server.store(prefix), prefix, opened)

@@ -1,0 +1,216 @@
+"""Publishing over a bad network, by publishers that are killed, on a server that is killed: never a visible half
+version, never a lost shard, and whoever publishes next ends with the version of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from qstar_core.errors import StoreError, UnavailableError
+from qstar_core.records import DatasetVersion, ModelRef
+from qstar_core.stages.plan import Plan
+from qstar_core.stages.publishing import publish
+from qstar_core.stages.workspace import Workspace
+from qstar_core.store.directory import DirectoryStore
+from qstar_core.store.integrity import read_verified, sha256_bytes
+from qstar_core.store.localserver import LocalS3Server, RunningS3
+from qstar_core.store.objects import ObjectStore
+from qstar_core.store.versions import Versions
+from tests.faults.conftest import Network
+from tests.faults.proxy import PASSING, Fault, always, at, first, never, share
+from tests.faults.publisher import started
+from tests.stages.scripted import Project, models_of, settings_of, write_checkpoint
+
+ATTEMPTS = 4  # of the publish task
+PHASES = (Fault.RESET, Fault.CUT_REQUEST, Fault.LOST)  # killed before the server hears, half-way, and after it did it
+QUICK_KILLS, SLOW_KILLS = 3, 30
+
+
+@dataclass(frozen=True)
+class Round:
+    """A judged round beside an older version that is latest; `wanted` are the files of the undisturbed version."""
+
+    project: Project
+    plan: Plan
+    older: str
+    objects: dict[str, bytes]
+    wanted: dict[str, str]
+
+    def put(self, store: ObjectStore) -> None:
+        for key, data in self.objects.items():
+            store.write(key, data)
+
+    def publish(self, store: ObjectStore) -> DatasetVersion:
+        return publish(Workspace(self.project.settings, store), self.plan)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Round]:
+    folder = tmp_path_factory.mktemp("judged")
+    models: dict[str, ModelRef] = models_of(write_checkpoint(folder / "s", 1), write_checkpoint(folder / "t", 2))
+    store = DirectoryStore(folder / "store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QSTAR_HOME", str(folder / "home"))
+        project = Project(store, models, settings_of())
+        older = project.judged("older")
+        publish(project.workspace(), older)
+        plan = project.judged("r1")
+        found = Round(project, plan, older.version, {info.key: store.read(info.key) for info in store.list("")}, {})
+        found.publish(store)
+        yield replace(found, wanted=files(store, plan))
+
+
+def files(store: ObjectStore, plan: Plan) -> dict[str, str]:
+    """SHA-256 by key of what the manifest lists; every file is read and compared with it."""
+    manifest = Versions(store, plan.dataset).manifest(plan.version)
+    return {ref.key: sha256_bytes(read_verified(store, ref)) for ref in manifest.files}
+
+
+def whole_or_absent(store: ObjectStore, judged: Round) -> bool:
+    """Whether the version is visible; if it is, every file is there, and if not, nothing points to it."""
+    versions = Versions(store, judged.plan.dataset)
+    latest = versions.latest()
+    assert latest is not None
+    visible = judged.plan.version in set(versions.names())
+    if visible:
+        assert files(store, judged.plan) == judged.wanted
+    else:
+        assert latest.version == judged.older
+    assert latest.version in (judged.older, judged.plan.version)
+    return visible
+
+
+def nothing_is_lost(store: ObjectStore, judged: Round) -> None:
+    """Shards, ledger and plan stay; what was staged stays until the version is there."""
+    visible = whole_or_absent(store, judged)
+    for key, data in judged.objects.items():
+        may_go = visible and key.startswith(judged.plan.staged_key)
+        assert may_go or key.endswith("latest.json") or store.read(key) == data, key
+
+
+def finished(store: ObjectStore, judged: Round) -> None:
+    """Published by whoever comes next, and equal to the undisturbed version."""
+    nothing_is_lost(store, judged)
+    version = judged.publish(store)
+    assert whole_or_absent(store, judged)
+    latest = Versions(store, judged.plan.dataset).latest()
+    assert latest is not None and latest.history == (judged.older, version.version)
+    assert latest.manifest_sha256 == version.manifest_sha256
+    assert not list(store.list(f"{judged.plan.staged_key}/"))
+
+
+def tried(use: Callable[[], DatasetVersion]) -> DatasetVersion:
+    """As the publish task does it: again where the store did not answer."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return use()
+        except UnavailableError:
+            continue
+    return use()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_publisher_whose_calls_fail_ends_with_the_same_version(through: Network, judged: Round, seed: int) -> None:
+    """While a reader looks on, who never sees half of it."""
+    judged.put(through.direct)
+    network, done, seen = through(share(0.2, seed)), threading.Event(), []
+
+    def look() -> None:
+        while not done.is_set():
+            seen.append(whole_or_absent(through.direct, judged))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        tried(lambda: judged.publish(network.store))
+    finally:
+        done.set()
+        reader.join()
+    assert len(network.proxy.struck) > 5 and seen == sorted(seen) and len(seen) > 1
+    finished(through.direct, judged)
+
+
+@pytest.mark.parametrize("words", [("data.parquet",), ("PUT", "manifest.json"), ("PUT", "latest.json"), ("DELETE",)],
+                         ids=lambda words: words[-1])
+def test_a_store_that_stops_answering_ends_in_one_line_and_the_next_run_goes_on(
+        through: Network, judged: Round, words: tuple[str, ...]) -> None:
+    judged.put(through.direct)
+    fault = Fault.LOST if words[0] == "PUT" else Fault.E500
+    network = through(always(fault, *words))
+    with pytest.raises(UnavailableError) as caught:
+        judged.publish(network.store)
+    assert "\n" not in str(caught.value) and network.proxy.endpoint_url in caught.value.problem and caught.value.fix
+    assert caught.value.exit_code == 6
+    # a lost answer is that of a write that happened
+    assert whole_or_absent(through.direct, judged) == (words != ("data.parquet",))
+    finished(through.direct, judged)
+
+
+def test_two_publishers_over_bad_networks_are_both_in_history_once(through: Network, judged: Round) -> None:
+    judged.put(through.direct)
+    networks = [through(share(0.2, seed, PASSING)) for seed in (5, 6)]
+    threads = [threading.Thread(target=tried, args=(lambda network=network: judged.publish(network.store),))
+               for network in networks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    finished(through.direct, judged)
+
+
+def killed(network: Network, judged: Round, number: int, phase: Fault) -> None:
+    """A publisher that dies at its request of that number."""
+    victim: list[BaseProcess] = []
+    behind = network(at(number, phase), lambda _: os.kill(victim[0].pid or 0, signal.SIGKILL))
+    victim.append(started(behind.store, judged.project.settings, judged.plan.plan_key))
+    victim[0].join(180)
+    assert victim[0].exitcode == -signal.SIGKILL and behind.proxy.struck
+
+
+@pytest.fixture(scope="module")
+def requests(s3_server: RunningS3, judged: Round) -> int:
+    """How many an undisturbed publisher makes."""
+    with ExitStack() as opened:
+        network = Network(s3_server, s3_server.store("counted"), "counted", opened)
+        judged.put(network.direct)
+        counting = network(never)
+        judged.publish(counting.store)
+        return len(counting.proxy.seen)
+
+
+@pytest.mark.parametrize("kill", [pytest.param(number, marks=[] if number < QUICK_KILLS else [pytest.mark.slow])
+                                  for number in range(SLOW_KILLS)])
+def test_a_killed_publisher_is_finished_by_the_next(through: Network, judged: Round, requests: int, kill: int) -> None:
+    judged.put(through.direct)
+    # a random point in each of thirty equal parts of the run
+    part, rng = (kill * 11) % SLOW_KILLS, random.Random(kill)
+    killed(through, judged, int((part + rng.random()) * requests / SLOW_KILLS), PHASES[kill % 3])
+    finished(through.direct, judged)
+
+
+def test_a_server_killed_before_the_manifest_has_lost_nothing(tmp_path: Path, through: Network, judged: Round) -> None:
+    server = LocalS3Server(tmp_path / "s3", bucket="tests")
+    try:
+        running = server.start()
+        judged.put(running.store("killed"))
+        own = Network(running, running.store("killed"), "killed", through.opened)
+        network = own(first(Fault.RESET, "PUT", "manifest.json"), lambda _: os.kill(running.pid, signal.SIGKILL))
+        with pytest.raises(StoreError) as caught:
+            judged.publish(network.store)
+        assert isinstance(caught.value, UnavailableError) and "manifest.json" in caught.value.problem
+        again = server.start()
+        assert again.endpoint_url == running.endpoint_url and again.pid != running.pid
+        nothing_is_lost(again.store("killed"), judged)
+        assert not whole_or_absent(again.store("killed"), judged)
+        finished(again.store("killed"), judged)
+    finally:
+        server.stop()
