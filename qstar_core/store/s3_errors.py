@@ -51,9 +51,11 @@ _CODES: dict[str, tuple[str, str]] = {
     "InternalError": ("the server failed", _LATER),
     "BadDigest": ("the bytes were damaged on the way", "run it again"),
     "XAmzContentChecksumMismatch": ("the bytes were damaged on the way", "run it again"),
+    "XAmzContentSHA256Mismatch": ("the bytes were damaged on the way", "run it again"),
 }
 
-_PASSING = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "BadDigest", "XAmzContentChecksumMismatch"})
+_PASSING = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "BadDigest", "XAmzContentChecksumMismatch",
+                      "XAmzContentSHA256Mismatch"})
 _BROKEN = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError)
 
 _KINDS: tuple[tuple[type[Exception], str, str], ...] = (

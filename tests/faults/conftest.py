@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
+from qstar_core.records import ModelRef
+from qstar_core.stages.publishing import publish
+from qstar_core.store.directory import DirectoryStore
 from qstar_core.store.localserver import RunningS3
 from qstar_core.store.s3 import S3Store
 from tests.faults.proxy import FaultProxy, Request, Script
+from tests.faults.rounds import Round, files
+from tests.stages.scripted import Project, models_of, settings_of, write_checkpoint
 
 PART_MB = 5
 
@@ -53,3 +58,19 @@ def through(s3_server: RunningS3, request: pytest.FixtureRequest) -> Iterator[Ne
         # the same in every run, because the faults of a script depend on the key
         prefix = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]
         yield Network(s3_server, s3_server.store(prefix), prefix, opened)
+
+
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Round]:
+    folder = tmp_path_factory.mktemp("judged")
+    models: dict[str, ModelRef] = models_of(write_checkpoint(folder / "s", 1), write_checkpoint(folder / "t", 2))
+    store = DirectoryStore(folder / "store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QSTAR_HOME", str(folder / "home"))
+        project = Project(store, models, settings_of())
+        older = project.judged("older")
+        publish(project.workspace(), older)
+        plan = project.judged("r1")
+        found = Round(project, plan, older.version, {info.key: store.read(info.key) for info in store.list("")}, {})
+        found.publish(store)
+        yield replace(found, wanted=files(store, plan))
