@@ -23,7 +23,6 @@ class NoAnswerError(boto.HTTPClientError):  # type: ignore[misc]  # its types ar
     fmt = "no answer from {endpoint_url}"
 
 
-
 _CREDENTIALS = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile in store.s3.profile"
 _POLICY = "allow s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket to these credentials"
 _REGION = "set store.s3.region to the bucket's region"

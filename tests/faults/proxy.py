@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class Fault(Enum):
-    """What happens to a request. After the first eight the server has not carried it out, or not all of it."""
+    """What happens to a request. The server carries out those from `LOST` on, and the two slow ones."""
 
     RESET = "the connection is reset before the server sees the request"
     CUT_REQUEST = "the server sees half of the request"

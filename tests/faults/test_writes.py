@@ -40,8 +40,7 @@ def large(tmp_path: Path) -> Path:
     return tmp_path / "large"
 
 
-@pytest.mark.parametrize("fault", [*PASSING, Fault.SLOW_REQUEST, Fault.SLOW_ANSWER],
-                         ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", [*PASSING, Fault.SLOW_REQUEST], ids=lambda fault: fault.name)
 def test_a_write_outlives_a_fault(through: Network, large: Path, fault: Fault) -> None:
     etag = [through.direct.write(key, OLD) for key in ("other", "old")][1]
     network = through(never)
