@@ -107,6 +107,6 @@ def test_a_large_file_comes_whole_through_a_bad_network(through: Network, tmp_pa
     through.direct.upload("data/a", tmp_path / "large")
     network = through(never)
     for seed in range(4):
-        network.meets(share(0.3, seed))
+        network.meets(share(0.15, seed))
         assert _download(network.store, tmp_path) == data == network.store.read("data/a")
         assert network.proxy.seen and {path.name for path in tmp_path.iterdir()} == {"a", "large"}
