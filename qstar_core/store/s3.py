@@ -3,7 +3,9 @@
 Every write carries a SHA-256 that the server checks, and the SHA-256 of the whole object as metadata. Conditions are
 S3's own (`If-None-Match: *`, `If-Match`). The client repeats requests that broke on the way; because the answer to a
 write that *did* happen can be lost too, each write is signed with a token, and a conflict found on a repetition is
-compared with it. Credentials come from boto3's own chain (environment, profile, role) and are never kept here.
+compared with it. One that was done and replaced by somebody since is told as a conflict, so what is written under a
+condition must bear being done twice. Credentials come from boto3's own chain (environment, profile, role) and are never
+kept here.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from qstar_core.store.connection import S3Connection
 from qstar_core.store.integrity import sha256_file
 from qstar_core.store.keys import check_condition, check_key, check_prefix
 from qstar_core.store.objects import ObjectInfo
+from qstar_core.store.s3_again import again, no_answer
 from qstar_core.store.s3_errors import S3_ERRORS, as_store_error, is_missing_object, status_of
 from qstar_core.store.s3_multipart import checksum, upload_parts
 
@@ -61,15 +64,19 @@ class S3Store:
         return self.read_with_etag(key)[0]
 
     def read_with_etag(self, key: str) -> tuple[bytes, str]:
-        with self._faults(key):
+        def get() -> tuple[bytes, str]:
             answer = self._client.get_object(**self._place(key))
             return bytes(answer["Body"].read()), str(answer["ETag"])
+
+        with self._faults(key):
+            return again(get, self._settings.max_attempts)
 
     def download(self, key: str, path: Path) -> None:
         place = self._place(key)
         with faults.writing(path), self._faults(key):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._client.download_file(place["Bucket"], place["Key"], str(path), Config=self._transfer)
+            again(lambda: self._client.download_file(place["Bucket"], place["Key"], str(path), Config=self._transfer),
+                  self._settings.max_attempts)
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         check_condition(key, if_absent, if_match)
@@ -188,5 +195,7 @@ def _connect(settings: S3Connection) -> Any:
         connect_timeout=settings.connect_timeout_s, read_timeout=settings.read_timeout_s,
         max_pool_connections=max(10, settings.max_concurrency),
     )
-    return boto3.Session(botocore_session=session).client(
+    client = boto3.Session(botocore_session=session).client(
         "s3", endpoint_url=settings.endpoint_url, region_name=settings.region, config=config)
+    client.meta.events.register("after-call-error.s3", no_answer)
+    return client

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from boto3.exceptions import Boto3Error
+from boto3.exceptions import Boto3Error, RetriesExceededError
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
 from qstar_core.errors import ConflictError, IntegrityError, NotFoundError, StoreError, UnavailableError
 
 S3_ERRORS: tuple[type[Exception], ...] = (ClientError, BotoCoreError, Boto3Error)
+
+
+class NoAnswerError(boto.HTTPClientError):  # type: ignore[misc]  # its types are not known
+    """A request and all its repetitions ran out of time."""
+
+    fmt = "no answer from {endpoint_url}"
+
 
 _CREDENTIALS = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile in store.s3.profile"
 _POLICY = "allow s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket to these credentials"
@@ -25,6 +32,7 @@ _ENDPOINT = "check store.s3.endpoint_url, the network, and that the server runs"
 _CODES: dict[str, tuple[str, str]] = {
     "NoSuchBucket": ("the bucket does not exist", "create it or correct store.uri"),
     "InvalidBucketName": ("the bucket's name is not valid", "correct store.uri"),
+    "400": ("the request is refused", "sign in again, and check the credentials and store.s3.region"),
     "AccessDenied": ("access is denied", _POLICY),
     "403": ("access is denied", f"{_POLICY}, and check their secret key and this machine's clock"),
     "InvalidAccessKeyId": ("the server does not know the access key", _CREDENTIALS),
@@ -38,13 +46,16 @@ _CODES: dict[str, tuple[str, str]] = {
     "SlowDown": ("the server asks for fewer requests", _LATER),
     "ServiceUnavailable": ("the server is not available", _LATER),
     "503": ("the server is not available", _LATER),
+    "500": ("the server failed", _LATER),
     "InternalError": ("the server failed", _LATER),
     "BadDigest": ("the bytes were damaged on the way", "run it again"),
     "XAmzContentChecksumMismatch": ("the bytes were damaged on the way", "run it again"),
+    "XAmzContentSHA256Mismatch": ("the bytes were damaged on the way", "run it again"),
 }
 
-_PASSING = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "BadDigest", "XAmzContentChecksumMismatch"})
-_BROKEN = (boto.ConnectionError, boto.HTTPClientError)
+_PASSING = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "BadDigest", "XAmzContentChecksumMismatch",
+                      "XAmzContentSHA256Mismatch"})
+_BROKEN = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError)
 
 _KINDS: tuple[tuple[type[Exception], str, str], ...] = (
     (boto.NoCredentialsError, "no credentials were found", f"{_CREDENTIALS} (`aws configure` writes one)"),
@@ -53,9 +64,12 @@ _KINDS: tuple[tuple[type[Exception], str, str], ...] = (
     (boto.ProfileNotFound, "the profile does not exist", "correct store.s3.profile"),
     (boto.SSLError, "the server's certificate is not trusted", "correct store.s3.endpoint_url or set AWS_CA_BUNDLE"),
     (boto.ConnectTimeoutError, "the server does not answer", _ENDPOINT),
+    (boto.ReadTimeoutError, "the server does not answer", _ENDPOINT),
+    (NoAnswerError, "the server does not answer", _ENDPOINT),
     (boto.EndpointConnectionError, "the server cannot be reached", _ENDPOINT),
     (boto.ConnectionError, "the connection failed", _ENDPOINT),
     (boto.HTTPClientError, "the connection broke", _ENDPOINT),
+    (boto.IncompleteReadError, "the connection broke", _ENDPOINT),
     (boto.NoRegionError, "no region is set", _REGION),
 )
 
@@ -75,6 +89,8 @@ def is_missing_object(error: ClientError) -> bool:
 
 def as_store_error(error: Exception, where: str, *, if_match: bool = False) -> StoreError:
     """`where` names the object and the endpoint. With `if_match` an absent object is a lost condition."""
+    if isinstance(error, RetriesExceededError):
+        error = error.last_exception
     if isinstance(error, ClientError):
         return _from_answer(error, where, if_match)
     if isinstance(error, boto.FlexibleChecksumError):

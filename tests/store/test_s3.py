@@ -207,7 +207,7 @@ def test_each_refusal_names_its_fix(code: str, status: int, kind: type[StoreErro
     (boto.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"), "half of the credentials"),
     (boto.ConnectTimeoutError(endpoint_url="http://x"), "does not answer"),
     (boto.SSLError(endpoint_url="https://x", error="expired"), "AWS_CA_BUNDLE"),
-    (boto.ReadTimeoutError(endpoint_url="http://x"), "the connection broke"),
+    (boto.ReadTimeoutError(endpoint_url="http://x"), "does not answer"),
 ])
 def test_each_failure_names_its_fix(error: Exception, words: str) -> None:
     assert words in str(as_store_error(error, "s3://b/k at http://x"))
