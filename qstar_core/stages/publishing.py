@@ -9,7 +9,7 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from qstar_core.errors import ApprovalNeededError, GateFailedError
+from qstar_core.errors import ApprovalNeededError, GateFailedError, NotFoundError
 from qstar_core.records import DatasetVersion, FileRef, GateCheck, GateVerdict, Manifest
 from qstar_core.stages.approving import approval_of, needs_approval
 from qstar_core.stages.card import dataset_card
@@ -32,9 +32,20 @@ def published(workspace: Workspace, plan: Plan) -> DatasetVersion | None:
 
 
 def publish(workspace: Workspace, plan: Plan) -> DatasetVersion:
+    """Of two that publish the same version at once, one does; the other gets a ConflictError."""
     versions = Versions(workspace.store, plan.dataset)
     if versions.exists(plan.version):
         return _concluded(workspace, plan, versions)
+    try:
+        _add(workspace, plan, versions)
+    except NotFoundError:
+        if versions.exists(plan.version):  # then it was the other one that removed what was staged
+            raise versions.taken(plan.version) from None
+        raise
+    return _concluded(workspace, plan, versions)
+
+
+def _add(workspace: Workspace, plan: Plan, versions: Versions) -> None:
     gate = gate_report(workspace, plan)
     if gate.verdict is GateVerdict.FAIL:
         raise GateFailedError(refusal(workspace, plan), "see the report; `latest` did not move")
@@ -44,7 +55,6 @@ def publish(workspace: Workspace, plan: Plan) -> DatasetVersion:
                                   f"read its report, then `qstar datasets approve {plan.version} --by YOU "
                                   f"--dataset {plan.dataset}`")
     versions.add(_manifest(workspace, plan, versions))
-    return _concluded(workspace, plan, versions)
 
 
 def data_docs(workspace: Workspace, version: DatasetVersion) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def store_file(store: ObjectStore, key: str, path: Path, *, rows: int | None = N
     """Upload a local file and return the reference to it."""
     with faults.reading(path):
         ref = FileRef(key=key, sha256=sha256_file(path), bytes=path.stat().st_size, rows=rows)
-    store.upload(key, path, if_absent=if_absent)
+    store.upload(key, path, sha256=ref.sha256, if_absent=if_absent)
     return ref
 
 

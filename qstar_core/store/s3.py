@@ -25,11 +25,12 @@ from botocore.exceptions import ClientError
 from qstar_core.config import S3Settings
 from qstar_core.store import faults
 from qstar_core.store.connection import S3Connection
-from qstar_core.store.integrity import sha256_file
+from qstar_core.store.integrity import sha256_bytes, sha256_file
 from qstar_core.store.keys import check_condition, check_key, check_prefix
 from qstar_core.store.objects import ObjectInfo
 from qstar_core.store.s3_errors import S3_ERRORS, as_store_error, is_missing_object, status_of
-from qstar_core.store.s3_multipart import checksum, upload_parts
+from qstar_core.store.s3_multipart import changed, checksum, upload_parts
+from qstar_core.store.s3_stream import stream
 
 _MB = 1 << 20
 
@@ -65,6 +66,10 @@ class S3Store:
             answer = self._client.get_object(**self._place(key))
             return bytes(answer["Body"].read()), str(answer["ETag"])
 
+    def chunks(self, key: str, start: int = 0) -> Iterator[bytes]:
+        with self._faults(key):
+            yield from stream(self._client, self._place(key), start, self._settings.max_attempts)
+
     def download(self, key: str, path: Path) -> None:
         place = self._place(key)
         with faults.writing(path), self._faults(key):
@@ -83,12 +88,15 @@ class S3Store:
                 return self._written_before(key, labels, error)
             return str(answer["ETag"])
 
-    def upload(self, key: str, path: Path, *, if_absent: bool = False) -> str:
+    def upload(self, key: str, path: Path, *, sha256: str | None = None, if_absent: bool = False) -> str:
         part_size = self._settings.part_mb * _MB
         with faults.reading(path):
             if path.stat().st_size <= part_size:
-                return self.write(key, path.read_bytes(), if_absent=if_absent)
-        place, sha256 = self._place(key), sha256_file(path)
+                data = path.read_bytes()
+                if sha256 not in (None, sha256_bytes(data)):
+                    raise changed(path)
+                return self.write(key, data, if_absent=if_absent)
+        place, sha256 = self._place(key), sha256 or sha256_file(path)
         labels = self._labels(sha256)
         with self._faults(key):
             try:
@@ -114,7 +122,8 @@ class S3Store:
                     raise
                 self._check_bucket()
                 return None
-        return ObjectInfo(key=key, size=int(answer["ContentLength"]), etag=str(answer["ETag"]))
+        return ObjectInfo(key=key, size=int(answer["ContentLength"]), etag=str(answer["ETag"]),
+                          modified=answer["LastModified"].timestamp())
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         wanted = self._prefix + check_prefix(prefix)
@@ -122,13 +131,18 @@ class S3Store:
         with self._faults(prefix):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=wanted):
                 found.extend(ObjectInfo(key=item["Key"].removeprefix(self._prefix), size=int(item["Size"]),
-                                        etag=str(item["ETag"])) for item in page.get("Contents", ()))
+                                        etag=str(item["ETag"]), modified=item["LastModified"].timestamp())
+                             for item in page.get("Contents", ()))
         # servers that keep folders list `a/b` before `a-b`; S3 itself does not
         yield from sorted(found, key=lambda info: info.key)
 
     def delete(self, key: str) -> None:
         with self._faults(key):
             self._client.delete_object(**self._place(key))
+
+    def empty_folders(self, prefix: str, *, remove: bool = False) -> int:
+        check_prefix(prefix)
+        return 0
 
     @property
     def _client(self) -> Any:
@@ -146,7 +160,8 @@ class S3Store:
 
     @property
     def _encryption(self) -> dict[str, str]:
-        return {"ServerSideEncryption": self._settings.sse} if self._settings.sse else {}
+        key_id = {"SSEKMSKeyId": self._settings.kms_key_id} if self._settings.kms_key_id else {}
+        return {"ServerSideEncryption": self._settings.sse, **key_id} if self._settings.sse else {}
 
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
