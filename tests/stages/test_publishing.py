@@ -257,5 +257,6 @@ def test_the_difference_of_two_versions_names_what_changed(project: Project) -> 
     assert lines["sampling.temperature"] == ("1.0", "0.7")
     assert "filters" in lines and not any(name.startswith("alpha") for name in lines)
     same = difference(project.workspace(), versions_of(project), one.version, one.version)
-    assert [line.name for line in same.lines] == ["rows", "rows only here", "created"]
-    assert same.lines[1].old == "0"
+    assert [line.name for line in same.lines][:4] == ["rows", "rows only here", "rows in both, changed", "created"]
+    assert same.lines[1].old == same.lines[2].old == "0"
+    assert {line.name.partition(":")[0] for line in same.lines[4:]} == {"tokens", "α", "ESS ratio"}
