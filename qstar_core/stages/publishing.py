@@ -13,12 +13,14 @@ from qstar_core.errors import ApprovalNeededError, GateFailedError, NotFoundErro
 from qstar_core.records import DatasetVersion, FileRef, GateCheck, GateVerdict, Manifest
 from qstar_core.stages.approving import approval_of, needs_approval
 from qstar_core.stages.card import dataset_card
+from qstar_core.stages.footers import columns, read_footer
 from qstar_core.stages.judging import docs_prefix, gate_report
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.refine import staged
 from qstar_core.stages.reporting import report_key, speed
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import store_bytes
+from qstar_core.store.objects import ObjectStore
 from qstar_core.store.versions import Versions
 
 _PACKAGES = ("qstar", "torch", "transformers", "prefect", "datasets", "numpy", "pyarrow")
@@ -98,11 +100,18 @@ def _manifest(workspace: Workspace, plan: Plan, versions: Versions) -> Manifest:
         config_hash=plan.config_hash, code_version=_installed("qstar"),
         created=datetime.now(UTC).isoformat(timespec="seconds"), run_id=plan.run_id,
         rows=found.kept + sum(found.replay.values()), replay=found.replay, shares=found.shares,
-        files=tuple(sorted(files, key=lambda ref: ref.key)), funnel=found.funnel, gate=gate, models=plan.models,
+        files=tuple(sorted(files, key=lambda ref: ref.key)), schemas=_schemas(store, files, target),
+        funnel=found.funnel, gate=gate, models=plan.models,
         templates={role: str(plan.settings["prompts"][role]) for role in ("student", "teacher")},
         settings=plan.settings, speed=speed(found), provenance=_provenance(plan),
         parents=(latest.version,) if latest else (), approval=approval_of(workspace, plan),
     )
+
+
+def _schemas(store: ObjectStore, files: list[FileRef], target: str) -> dict[str, dict[str, str]]:
+    found = {ref.key.removeprefix(f"{target}/"): read_footer(store, ref) for ref in files
+             if ref.key.endswith(".parquet")}
+    return {name: columns(footer) for name, footer in sorted(found.items()) if footer is not None}
 
 
 def _placed(workspace: Workspace, plan: Plan, ref: FileRef, target: str) -> FileRef:

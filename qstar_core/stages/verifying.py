@@ -8,11 +8,9 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from qstar_core.errors import IntegrityError, NotFoundError
 from qstar_core.records import FileRef, Manifest
+from qstar_core.stages.footers import read_footer
 from qstar_core.stages.judged import DATA
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import sha256_bytes
@@ -21,7 +19,6 @@ from qstar_core.store.together import together
 from qstar_core.store.versions import Versions
 
 OnBytes = Callable[[int, int], None]
-_MAGIC = b"PAR1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +73,18 @@ def _problem(store: ObjectStore, ref: FileRef, on_bytes: Callable[[int], None]) 
         rows = lines if ref.key.endswith(".jsonl") else _parquet_rows(store, ref)
     except NotFoundError:
         return "missing"
+    if rows == -1:
+        return "no Parquet file"
     if ref.rows is not None and rows is not None and rows != ref.rows:
         return f"{rows:,} rows, recorded were {ref.rows:,}"
     return None
 
 
 def _parquet_rows(store: ObjectStore, ref: FileRef) -> int | None:
-    """As the end of the file tells them, which is all that is read again."""
-    if not ref.key.endswith(".parquet") or ref.bytes < 12:
+    if not ref.key.endswith(".parquet"):
         return None
-    length = int.from_bytes(b"".join(store.chunks(ref.key, ref.bytes - 8))[:4], "little")
-    if length + 8 > ref.bytes:
-        return -1
-    footer = b"".join(store.chunks(ref.key, ref.bytes - 8 - length))
-    try:
-        return int(pq.read_metadata(pa.BufferReader(_MAGIC + footer)).num_rows)
-    except (pa.ArrowInvalid, OSError):
-        return -1
+    footer = read_footer(store, ref)
+    return -1 if footer is None else int(footer.num_rows)
 
 
 def _of_manifest(store: ObjectStore, versions: Versions, version: str, manifest: Manifest) -> Iterator[Fault]:

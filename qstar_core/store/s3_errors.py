@@ -19,6 +19,7 @@ S3_ERRORS: tuple[type[Exception], ...] = (ClientError, BotoCoreError, Boto3Error
 _CREDENTIALS = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile in store.s3.profile"
 _POLICY = "allow s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket to these credentials"
 _REGION = "set store.s3.region to the bucket's region"
+_KEY = "correct store.s3.kms_key_id, or the bucket's default key"
 _LATER = "run it again later, or lower store.s3.max_concurrency"
 _ENDPOINT = "check store.s3.endpoint_url, the network, and that the server runs"
 
@@ -35,6 +36,9 @@ _CODES: dict[str, tuple[str, str]] = {
     "PermanentRedirect": ("the bucket lies in another region", _REGION),
     "301": ("the bucket lies in another region", _REGION),
     "AuthorizationHeaderMalformed": ("the request was signed for another region", _REGION),
+    "KMS.NotFoundException": ("the KMS key does not exist there", _KEY),
+    "KMS.DisabledException": ("the KMS key is disabled", _KEY),
+    "KMS.KMSInvalidStateException": ("the KMS key cannot be used now", _KEY),
     "SlowDown": ("the server asks for fewer requests", _LATER),
     "ServiceUnavailable": ("the server is not available", _LATER),
     "503": ("the server is not available", _LATER),
@@ -44,7 +48,7 @@ _CODES: dict[str, tuple[str, str]] = {
 }
 
 _PASSING = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "BadDigest", "XAmzContentChecksumMismatch"})
-_BROKEN = (boto.ConnectionError, boto.HTTPClientError)
+_BROKEN = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError)
 
 _KINDS: tuple[tuple[type[Exception], str, str], ...] = (
     (boto.NoCredentialsError, "no credentials were found", f"{_CREDENTIALS} (`aws configure` writes one)"),
@@ -56,6 +60,7 @@ _KINDS: tuple[tuple[type[Exception], str, str], ...] = (
     (boto.EndpointConnectionError, "the server cannot be reached", _ENDPOINT),
     (boto.ConnectionError, "the connection failed", _ENDPOINT),
     (boto.HTTPClientError, "the connection broke", _ENDPOINT),
+    (boto.IncompleteReadError, "the connection broke", _ENDPOINT),
     (boto.NoRegionError, "no region is set", _REGION),
 )
 

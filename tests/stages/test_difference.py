@@ -50,7 +50,7 @@ def test_distributions_move(store: DirectoryStore, tmp_path: Path) -> None:
     wanted = kolmogorov_smirnov(one_hot(sides["v2"], bounds).sum(axis=0), one_hot(sides["v1"], bounds).sum(axis=0))
     assert found["α: KS"] == ("–", f"{wanted:.4g}") and 0.3 < wanted < 0.5
     assert float(found["α: PSI"][1]) > 0.25 > float(found["tokens: PSI"][1])
-    assert float(found["ESS ratio: PSI"][1]) == 0
+    assert float(found["ESS ratio: PSI"][1]) < 0.01
 
 
 def test_few_rows_and_no_numbers_are_told(store: DirectoryStore, tmp_path: Path) -> None:
