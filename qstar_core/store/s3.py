@@ -181,7 +181,7 @@ class S3Store:
     def _check_bucket(self) -> None:
         """A HEAD cannot tell an absent bucket from an absent object; an absent bucket must not read as an empty one."""
         if not self._bucket_seen:
-            self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1)
+            self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
             self._bucket_seen = True
 
     @contextmanager
