@@ -203,5 +203,20 @@ def _connect(settings: S3Connection) -> Any:
         connect_timeout=settings.connect_timeout_s, read_timeout=settings.read_timeout_s,
         max_pool_connections=max(10, settings.max_concurrency),
     )
-    return boto3.Session(botocore_session=session).client(
+    client = boto3.Session(botocore_session=session).client(
         "s3", endpoint_url=settings.endpoint_url, region_name=settings.region, config=config)
+    _sign_checksum_not_body(client)
+    return client
+
+
+def _sign_checksum_not_body(client: Any) -> None:
+    """The signed header with the body's SHA-256 covers the body already; without TLS boto would hash it once more."""
+    unsigned = client.meta.config.merge(
+        Config(s3={**client.meta.config.s3, "payload_signing_enabled": False}))
+
+    def before_sign(request: Any, **_: Any) -> None:
+        if "x-amz-checksum-sha256" in request.headers:
+            request.context["client_config"] = unsigned
+
+    for operation in ("PutObject", "UploadPart"):
+        client.meta.events.register(f"before-sign.s3.{operation}", before_sign)

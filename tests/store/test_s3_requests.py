@@ -190,6 +190,37 @@ def test_a_stream_that_only_breaks_ends_and_another_object_is_not_read_on(creden
         list(open_at(server.endpoint_url, credentials).chunks("a"))
 
 
+def test_the_signature_covers_the_checksum_and_so_the_body(credentials: Path, tmp_path: Path) -> None:
+    with scripted(Answer()) as server:
+        written(server, open_at(server.endpoint_url, credentials, max_concurrency=1), tmp_path / "file")
+    small, _, *parts = server.asked[:4]
+    for asked in (small, *parts):
+        assert asked.headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
+        signed = asked.headers["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
+        assert "x-amz-checksum-sha256" in signed
+    for asked in (server.asked[1], *server.asked[4:]):
+        assert asked.headers["x-amz-content-sha256"] == hashlib.sha256(asked.body).hexdigest()
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_real_server_refuses_bytes_that_were_changed_on_the_way(s3_server: RunningS3, tmp_path: Path,
+                                                                 large: bool) -> None:
+    settings = s3_server.settings.model_copy(update={"part_mb": 5, "max_attempts": 2})
+    store = S3Store(s3_server.bucket, "changed", settings)
+    size = 6 << 20 if large else 100
+    (tmp_path / "file").write_bytes(b"x" * size)
+
+    def change(request: AWSPreparedRequest, **_: Any) -> None:
+        if request.method == "PUT":
+            request.body = b"y" * int(request.headers["Content-Length"])
+
+    store._client.meta.events.register("before-send.s3", change)
+    with pytest.raises(UnavailableError, match="the bytes were damaged on the way"):
+        store.upload("a", tmp_path / "file")
+    with pytest.raises(NotFoundError):
+        store.read("a")
+
+
 def test_a_file_with_another_hash_than_was_said_is_not_stored(s3_server: RunningS3, tmp_path: Path) -> None:
     store = S3Store(s3_server.bucket, "said", s3_server.settings.model_copy(update={"part_mb": 5}))
     for size in (10, 6 << 20):
