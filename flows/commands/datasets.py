@@ -8,7 +8,7 @@ from rich.table import Table
 from flows.commands.keeping import prune, pull, verify
 from flows.commands.located import dataset_option, latest_name, open_versions, open_workspace
 from flows.commands.options import config_option
-from flows.console import err, out
+from flows.console import add_row, err, out
 from qstar_core.errors import IntegrityError, NotFoundError
 from qstar_core.records import Manifest
 from qstar_core.selection.shares import shortfalls
@@ -65,7 +65,7 @@ def _newest_first(versions: Versions) -> list[tuple[Manifest, str]]:
 def _versions_table(found: list[tuple[Manifest, str]]) -> Table:
     table = Table("", "dataset", "version", "rows", "gate", "tokens/s", "created", box=None)
     for manifest, mark in found:
-        table.add_row(mark, manifest.dataset, manifest.version, str(manifest.rows), manifest.gate.verdict.value,
+        add_row(table, mark, manifest.dataset, manifest.version, str(manifest.rows), manifest.gate.verdict.value,
                       f"{manifest.speed.get('tokens_per_second', 0):,.0f}", manifest.created)
     return table
 
@@ -100,7 +100,7 @@ def diff(old: str, new: str | None, config_path: str | None, dataset: str | None
     found: Difference = difference(workspace, versions, old, new or latest_name(versions))
     table = Table("", found.old, found.new, box=None, title=f"{versions.dataset}: {found.old} → {found.new}")
     for line in found.lines:
-        table.add_row(line.name, line.old, line.new)
+        add_row(table, line.name, line.old, line.new)
     out.print(table)
 
 
@@ -143,7 +143,7 @@ def _gate(manifest: Manifest) -> Table:
     table = Table("check", "verdict", "value", "95 % interval", "allowed", box=None)
     for check in manifest.gate.checks:
         interval = "" if check.interval is None else "{:.4g} to {:.4g}".format(*check.interval)
-        table.add_row(check.name, check.verdict.value, "–" if check.value is None else f"{check.value:.4g}", interval,
+        add_row(table, check.name, check.verdict.value, "–" if check.value is None else f"{check.value:.4g}", interval,
                       check.allowed)
     return table
 
@@ -151,14 +151,14 @@ def _gate(manifest: Manifest) -> Table:
 def _funnel(manifest: Manifest) -> Table:
     table = Table("stage", "entered", "kept", "dropped", box=None)
     for step in manifest.funnel:
-        table.add_row(step.stage, str(step.entered), str(step.kept), step.told)
+        add_row(table, step.stage, str(step.entered), str(step.kept), step.told)
     return table
 
 
 def _models(manifest: Manifest) -> Table:
     table = Table("role", "model", "sha256", box=None)
     for role, ref in manifest.models.items():
-        table.add_row(role, ref.name, ref.sha256[:16])
+        add_row(table, role, ref.name, ref.sha256[:16])
     return table
 
 
@@ -166,5 +166,5 @@ def _files(manifest: Manifest) -> Table:
     table = Table("file", "rows", "bytes", "sha256", box=None)
     for ref in manifest.files:
         name = ref.key.split("/versions/", 1)[-1].split("/", 1)[-1]
-        table.add_row(name, "" if ref.rows is None else str(ref.rows), f"{ref.bytes:,}", ref.sha256[:16])
+        add_row(table, name, "" if ref.rows is None else str(ref.rows), f"{ref.bytes:,}", ref.sha256[:16])
     return table

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from flows.commands.located import dataset_option, open_versions, open_workspace
 from flows.commands.options import config_option
-from flows.console import err, out
+from flows.console import add_row, err, out
 from qstar_core.errors import IntegrityError, NotFoundError
 from qstar_core.stages.needed import ALL
 from qstar_core.stages.pruning import PrunePlan, Rule, plan_prune
@@ -110,7 +110,7 @@ def prune(keep: int | None, older_than: float | None, staged_older_than: float, 
 def _plan_table(plan: PrunePlan) -> Table:
     table = Table(plan.dataset, "what", "files", "size", "because", box=None)
     for removal in plan.removals:
-        table.add_row(removal.name, removal.kind.value, str(len(removal.files)), decimal(removal.bytes), removal.why)
+        add_row(table, removal.name, removal.kind.value, str(len(removal.files)), decimal(removal.bytes), removal.why)
     return table
 
 

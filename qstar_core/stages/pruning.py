@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from qstar_core.errors import ConfigError, NotFoundError
+from qstar_core.errors import ConfigError, IntegrityError, NotFoundError
 from qstar_core.records import Manifest
 from qstar_core.stages.needed import ALL, Root, manifests, needed, roots
 from qstar_core.stages.workspace import Workspace
@@ -146,11 +146,19 @@ def _young(known: Mapping[str, Manifest], rule: Rule, moment: float) -> Iterator
     if rule.keep is None and rule.older_than_days is None:
         yield from ((name, "no rule lets versions go") for name in names)
     for place, name in enumerate(names):
-        age = moment - datetime.fromisoformat(known[name].created).timestamp()
+        age = moment - _created(known[name])
         if rule.keep is not None and place < rule.keep:
             yield name, f"it is among the {rule.keep} newest"
         elif rule.older_than_days is not None and age <= rule.older_than_days * _DAY_S:
             yield name, f"it is not older than {rule.older_than_days:g} days"
+
+
+def _created(manifest: Manifest) -> float:
+    try:
+        return datetime.fromisoformat(manifest.created).timestamp()
+    except ValueError:
+        raise IntegrityError(f"the manifest of {manifest.dataset} {manifest.version} does not say when it was created",
+                             "it was not written by qstar: remove that version by hand") from None
 
 
 def _held(workspace: Workspace, dataset: str, known: Mapping[str, Manifest], kept: Mapping[str, str]) -> set[str]:

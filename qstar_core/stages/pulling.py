@@ -21,7 +21,7 @@ from qstar_core.store import faults
 from qstar_core.store.integrity import CHUNK, sha256_bytes, sha256_file
 from qstar_core.store.keys import check_key
 from qstar_core.store.objects import ObjectStore
-from qstar_core.store.together import together
+from qstar_core.store.together import Stop, together
 from qstar_core.store.versions import Versions
 
 _MARK, _MANIFEST, _PART = ".pull.json", "manifest.json", ".part"
@@ -45,10 +45,15 @@ def pull(store: ObjectStore, versions: Versions, version: str, folder: Path, wor
     data = store.read(f"{versions.key(version)}/{_MANIFEST}")
     names = {_name(versions, version, ref): ref for ref in manifest.files}
     total = sum(ref.bytes for ref in manifest.files)
-    told = on_bytes or (lambda _, __: None)
+    stop = Stop()
+
+    def told(count: int) -> None:
+        stop.check()
+        if on_bytes is not None:
+            on_bytes(count, total)
+
     with faults.writing(folder), _claimed(folder, store.locate(versions.key(version)), data):
-        there = sum(together(lambda name: _fetch(store, names[name], folder / name, lambda n: told(n, total)),
-                             names, workers))
+        there = sum(together(lambda name: _fetch(store, names[name], folder / name, told), names, workers, stop))
         _put(folder / _MANIFEST, data)
     return Pulled(folder, version, len(names), there, total)
 

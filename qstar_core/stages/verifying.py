@@ -15,7 +15,7 @@ from qstar_core.stages.judged import DATA
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import sha256_bytes
 from qstar_core.store.objects import ObjectStore
-from qstar_core.store.together import together
+from qstar_core.store.together import Stop, together
 from qstar_core.store.versions import Versions
 
 OnBytes = Callable[[int, int], None]
@@ -44,13 +44,18 @@ def verify(workspace: Workspace, versions: Versions, version: str, on_bytes: OnB
     except IntegrityError as error:
         return Verified(version, 0, 0, (Fault("manifest.json", error.problem),))
     total = sum(ref.bytes for ref in manifest.files)
-    told = on_bytes or (lambda _, __: None)
+    stop = Stop()
+
+    def told(count: int) -> None:
+        stop.check()
+        if on_bytes is not None:
+            on_bytes(count, total)
 
     def check(ref: FileRef) -> Fault | None:
-        problem = _problem(workspace.store, ref, lambda count: told(count, total))
+        problem = _problem(workspace.store, ref, told)
         return Fault(_name(versions, version, ref.key), problem) if problem else None
 
-    found = together(check, manifest.files, workspace.settings.store.s3.max_concurrency)
+    found = together(check, manifest.files, workspace.settings.store.s3.max_concurrency, stop)
     faults = [fault for fault in found if fault is not None]
     faults += _of_manifest(workspace.store, versions, version, manifest)
     faults += _extra(workspace.store, versions, manifest)

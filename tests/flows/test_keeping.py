@@ -73,3 +73,12 @@ def test_prune_tells_first_and_removes_with_yes(store: DirectoryStore) -> None:
     assert list(Versions(store, "d").names()) == ["v2", "v3"]
     again = called("prune", "--keep", "1", "--generations", "0").output
     assert "would remove 0" in again
+
+
+def test_brackets_in_names_and_settings_are_text(store: DirectoryStore, tmp_path: Path) -> None:
+    for name, word in (("w1", "[/INST] a"), ("w2", "[/INST] b")):
+        publish(store, tmp_path / "x", name, settings={"prompts": {"teacher": word}})
+    store.write("datasets/d/versions/[x]/data.jsonl", b"x")
+    assert "[/INST] a" in called("diff", "w1", "w2").output
+    done = called("prune", "--keep", "0")
+    assert done.exit_code == 0 and "[x]" in done.output
