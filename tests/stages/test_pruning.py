@@ -194,6 +194,17 @@ def test_abandoned_staged_rounds_go_unless_somebody_comes_back(store: ObjectStor
     assert list(store.list("datasets/d/staged/")) == []
 
 
+def test_half_of_a_staged_round_does_not_look_like_one(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    chain(store, tmp_path, 1)
+    for name in ("data/data.jsonl", "gate.json"):
+        store.write(f"datasets/d/staged/old/{name}", b"x")
+    plan = planned(store, Rule(), now=time.time() + 31 * 86400)
+    with pytest.raises(StoreError, match="the store is gone"):
+        prune(workspace(FailingStore(store, 1)), plan)  # type: ignore[arg-type]
+    assert [info.key for info in store.list("datasets/d/staged/")] == ["datasets/d/staged/old/data/data.jsonl"]
+
+
 def test_a_rollback_in_the_last_moment_wins(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path / "store")
     chain(store, tmp_path, 3)
