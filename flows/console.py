@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
 from tasks.events import Event, listening
@@ -54,6 +55,11 @@ class RoundView:
     def _end(self, stage: str) -> None:
         for key in [key for key in self._bars if key.split()[0] == stage]:
             self._progress.remove_task(self._bars.pop(key))
+
+
+def add_row(table: Table, *cells: str) -> None:
+    """Cells are data: a bracket in them is no markup."""
+    table.add_row(*map(Text, cells))
 
 
 @contextmanager

@@ -24,8 +24,10 @@ class S3Settings(Section):
     region: str | None = Field(None, description="Region of the bucket")
     addressing_style: Literal["auto", "path", "virtual"] = Field("auto", description="How addresses name the bucket")
     sse: Literal["AES256", "aws:kms"] | None = Field(None, description="Server-side encryption of every write")
+    kms_key_id: str | None = Field(None, min_length=1, description="Key of sse = aws:kms; empty: the bucket's own")
     profile: str | None = Field(None, description="Named profile of the AWS credentials file")
-    max_concurrency: int = Field(4, ge=1, le=64, description="Parts of one large file sent at the same time")
+    max_concurrency: int = Field(4, ge=1, le=64, description="Files of a version, or parts of one large "
+                                                                  "file, on the way at the same time")
 
 
 class StoreSettings(Section):

@@ -318,7 +318,7 @@ class Checkpoint(Record):
 
 class Manifest(Record):
     """Written last; a dataset version is visible only when this is. `replay` counts the rows of earlier versions among
-    `rows`, by version."""
+    `rows`, by version. `schemas` tells the columns and types of each Parquet file."""
 
     dataset: str
     version: str
@@ -331,6 +331,7 @@ class Manifest(Record):
     run_id: str
     rows: int
     files: tuple[FileRef, ...]
+    schemas: dict[str, dict[str, str]] = Field(default_factory=dict)
     funnel: tuple[FunnelStep, ...]
     gate: GateReport
     models: dict[str, ModelRef]

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import os
-
 import rich_click as click
 from rich.table import Table
 
+from flows.commands.keeping import prune, pull, verify
+from flows.commands.located import dataset_option, latest_name, open_versions, open_workspace
 from flows.commands.options import config_option
-from flows.console import err, out
-from flows.packaged import find_config
-from qstar_core.configload import load_settings
+from flows.console import add_row, err, out
 from qstar_core.errors import IntegrityError, NotFoundError
 from qstar_core.records import Manifest
 from qstar_core.selection.shares import shortfalls
 from qstar_core.stages.difference import Difference, difference
-from qstar_core.stages.workspace import Workspace
 from qstar_core.store.versions import Versions, dataset_names
-
-dataset_option = click.option("--dataset", default=None, help="Name of the dataset [default: the one of the settings]")
 
 
 @click.group()
 def datasets() -> None:
-    """List, show and compare dataset versions; approve a waiting one; make an older one the latest again."""
+    """Dataset versions: list, show, compare, verify, pull and prune them; approve one, or go back to an older one."""
+
+
+for command in (verify, prune, pull):
+    datasets.add_command(command)
 
 
 @datasets.command("list")
@@ -32,7 +31,7 @@ def datasets() -> None:
 @click.option("--names", is_flag=True, help="Print the names of the versions only, one a line")
 def list_versions(config_path: str | None, dataset: str | None, names: bool) -> None:
     """All versions, newest first; * marks the latest."""
-    workspace = _workspace(config_path)
+    workspace = open_workspace(config_path)
     known = dataset_names(workspace.store)
     if names:
         dataset = dataset or workspace.settings.dataset
@@ -66,7 +65,7 @@ def _newest_first(versions: Versions) -> list[tuple[Manifest, str]]:
 def _versions_table(found: list[tuple[Manifest, str]]) -> Table:
     table = Table("", "dataset", "version", "rows", "gate", "tokens/s", "created", box=None)
     for manifest, mark in found:
-        table.add_row(mark, manifest.dataset, manifest.version, str(manifest.rows), manifest.gate.verdict.value,
+        add_row(table, mark, manifest.dataset, manifest.version, str(manifest.rows), manifest.gate.verdict.value,
                       f"{manifest.speed.get('tokens_per_second', 0):,.0f}", manifest.created)
     return table
 
@@ -77,8 +76,8 @@ def _versions_table(found: list[tuple[Manifest, str]]) -> Table:
 @dataset_option
 def show(version: str | None, config_path: str | None, dataset: str | None) -> None:
     """One version in full: gate, funnel, models, files. Without a name, the latest."""
-    versions = _versions(config_path, dataset)
-    manifest = versions.manifest(version or _latest(versions))
+    _, versions = open_versions(config_path, dataset)
+    manifest = versions.manifest(version or latest_name(versions))
     out.print(f"[bold]{manifest.dataset} {manifest.version}[/bold]  {manifest.rows} rows, gate "
               f"{manifest.gate.verdict.value}, created {manifest.created}")
     out.print(f"at {versions.reference(manifest.version).uri}", highlight=False, soft_wrap=True, markup=False)
@@ -97,12 +96,11 @@ def show(version: str | None, config_path: str | None, dataset: str | None) -> N
 @dataset_option
 def diff(old: str, new: str | None, config_path: str | None, dataset: str | None) -> None:
     """What changed from one version to another (the latest, unless named): rows, funnel, statistics, settings."""
-    workspace = _workspace(config_path)
-    versions = _versions(config_path, dataset)
-    found: Difference = difference(workspace, versions, old, new or _latest(versions))
+    workspace, versions = open_versions(config_path, dataset)
+    found: Difference = difference(workspace, versions, old, new or latest_name(versions))
     table = Table("", found.old, found.new, box=None, title=f"{versions.dataset}: {found.old} → {found.new}")
     for line in found.lines:
-        table.add_row(line.name, line.old, line.new)
+        add_row(table, line.name, line.old, line.new)
     out.print(table)
 
 
@@ -112,7 +110,7 @@ def diff(old: str, new: str | None, config_path: str | None, dataset: str | None
 @dataset_option
 def rollback(version: str, config_path: str | None, dataset: str | None) -> None:
     """Make an older version the latest again. Nothing is deleted."""
-    versions = _versions(config_path, dataset)
+    _, versions = open_versions(config_path, dataset)
     before = versions.latest()
     versions.rollback(version)
     out.print(f"latest of {versions.dataset}: {before.version if before else 'none'} → {version}", highlight=False)
@@ -130,8 +128,7 @@ def approve(version: str, by: str, comment: str, config_path: str | None, datase
     from qstar_core.stages.approving import staged_plan
     from qstar_core.stages.publishing import publish
 
-    workspace = _workspace(config_path)
-    versions = Versions(workspace.store, dataset or workspace.settings.dataset)
+    workspace, versions = open_versions(config_path, dataset)
     if versions.exists(version):
         out.print(f"{versions.dataset} {version} is published already", highlight=False)
         return
@@ -142,27 +139,11 @@ def approve(version: str, by: str, comment: str, config_path: str | None, datase
               highlight=False, soft_wrap=True, markup=False)
 
 
-def _workspace(config_path: str | None) -> Workspace:
-    return Workspace.open(load_settings(find_config(config_path), os.environ))
-
-
-def _versions(config_path: str | None, dataset: str | None) -> Versions:
-    workspace = _workspace(config_path)
-    return Versions(workspace.store, dataset or workspace.settings.dataset)
-
-
-def _latest(versions: Versions) -> str:
-    latest = versions.latest()
-    if latest is None:
-        raise NotFoundError(f"dataset {versions.dataset} has no version yet", "run `qstar demo`, or name a dataset")
-    return latest.version
-
-
 def _gate(manifest: Manifest) -> Table:
     table = Table("check", "verdict", "value", "95 % interval", "allowed", box=None)
     for check in manifest.gate.checks:
         interval = "" if check.interval is None else "{:.4g} to {:.4g}".format(*check.interval)
-        table.add_row(check.name, check.verdict.value, "–" if check.value is None else f"{check.value:.4g}", interval,
+        add_row(table, check.name, check.verdict.value, "–" if check.value is None else f"{check.value:.4g}", interval,
                       check.allowed)
     return table
 
@@ -170,14 +151,14 @@ def _gate(manifest: Manifest) -> Table:
 def _funnel(manifest: Manifest) -> Table:
     table = Table("stage", "entered", "kept", "dropped", box=None)
     for step in manifest.funnel:
-        table.add_row(step.stage, str(step.entered), str(step.kept), step.told)
+        add_row(table, step.stage, str(step.entered), str(step.kept), step.told)
     return table
 
 
 def _models(manifest: Manifest) -> Table:
     table = Table("role", "model", "sha256", box=None)
     for role, ref in manifest.models.items():
-        table.add_row(role, ref.name, ref.sha256[:16])
+        add_row(table, role, ref.name, ref.sha256[:16])
     return table
 
 
@@ -185,5 +166,5 @@ def _files(manifest: Manifest) -> Table:
     table = Table("file", "rows", "bytes", "sha256", box=None)
     for ref in manifest.files:
         name = ref.key.split("/versions/", 1)[-1].split("/", 1)[-1]
-        table.add_row(name, "" if ref.rows is None else str(ref.rows), f"{ref.bytes:,}", ref.sha256[:16])
+        add_row(table, name, "" if ref.rows is None else str(ref.rows), f"{ref.bytes:,}", ref.sha256[:16])
     return table

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from flows.commands.datasets import dataset_option
+from flows.commands.located import dataset_option
 from flows.commands.options import config_option
 from flows.console import out as console
 from flows.packaged import find_config

@@ -63,7 +63,8 @@ def _finish(workspace: Workspace, plan: Plan, shard: int, rows: list[Finished], 
             scratch: Path) -> LedgerEntry:
     path = scratch / "shard.parquet"
     write_samples(path, rows, parts.tokens, parts.seconds)
-    ref = store_file(workspace.store, plan.shard_key(shard, sha256_file(path)), path, rows=len(rows))
+    sha256 = sha256_file(path)
+    ref = store_file(workspace.store, plan.shard_key(shard, sha256), path, rows=len(rows), sha256=sha256)
     entry = LedgerEntry(shard=shard, file=ref, tokens=parts.tokens, seconds=parts.seconds)
     with contextlib.suppress(ConflictError):  # another run finished the same shard first; its line stands
         workspace.store.write(plan.ledger_key(shard), entry.model_dump_json().encode(), if_absent=True)

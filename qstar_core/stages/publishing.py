@@ -9,16 +9,18 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from qstar_core.errors import ApprovalNeededError, GateFailedError
+from qstar_core.errors import ApprovalNeededError, GateFailedError, NotFoundError
 from qstar_core.records import DatasetVersion, FileRef, GateCheck, GateVerdict, Manifest
 from qstar_core.stages.approving import approval_of, needs_approval
 from qstar_core.stages.card import dataset_card
+from qstar_core.stages.footers import columns, read_footer
 from qstar_core.stages.judging import docs_prefix, gate_report
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.refine import staged
 from qstar_core.stages.reporting import report_key, speed
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import store_bytes
+from qstar_core.store.objects import ObjectStore
 from qstar_core.store.versions import Versions
 
 _PACKAGES = ("qstar", "torch", "transformers", "prefect", "datasets", "numpy", "pyarrow")
@@ -32,9 +34,20 @@ def published(workspace: Workspace, plan: Plan) -> DatasetVersion | None:
 
 
 def publish(workspace: Workspace, plan: Plan) -> DatasetVersion:
+    """Of two that publish the same version at once, one does; the other gets a ConflictError."""
     versions = Versions(workspace.store, plan.dataset)
     if versions.exists(plan.version):
         return _concluded(workspace, plan, versions)
+    try:
+        _add(workspace, plan, versions)
+    except NotFoundError:
+        if versions.exists(plan.version):  # then it was the other one that removed what was staged
+            raise versions.taken(plan.version) from None
+        raise
+    return _concluded(workspace, plan, versions)
+
+
+def _add(workspace: Workspace, plan: Plan, versions: Versions) -> None:
     gate = gate_report(workspace, plan)
     if gate.verdict is GateVerdict.FAIL:
         raise GateFailedError(refusal(workspace, plan), "see the report; `latest` did not move")
@@ -44,7 +57,6 @@ def publish(workspace: Workspace, plan: Plan) -> DatasetVersion:
                                   f"read its report, then `qstar datasets approve {plan.version} --by YOU "
                                   f"--dataset {plan.dataset}`")
     versions.add(_manifest(workspace, plan, versions))
-    return _concluded(workspace, plan, versions)
 
 
 def data_docs(workspace: Workspace, version: DatasetVersion) -> tuple[str, ...]:
@@ -88,11 +100,18 @@ def _manifest(workspace: Workspace, plan: Plan, versions: Versions) -> Manifest:
         config_hash=plan.config_hash, code_version=_installed("qstar"),
         created=datetime.now(UTC).isoformat(timespec="seconds"), run_id=plan.run_id,
         rows=found.kept + sum(found.replay.values()), replay=found.replay, shares=found.shares,
-        files=tuple(sorted(files, key=lambda ref: ref.key)), funnel=found.funnel, gate=gate, models=plan.models,
+        files=tuple(sorted(files, key=lambda ref: ref.key)), schemas=_schemas(store, files, target),
+        funnel=found.funnel, gate=gate, models=plan.models,
         templates={role: str(plan.settings["prompts"][role]) for role in ("student", "teacher")},
         settings=plan.settings, speed=speed(found), provenance=_provenance(plan),
         parents=(latest.version,) if latest else (), approval=approval_of(workspace, plan),
     )
+
+
+def _schemas(store: ObjectStore, files: list[FileRef], target: str) -> dict[str, dict[str, str]]:
+    found = {ref.key.removeprefix(f"{target}/"): read_footer(store, ref) for ref in files
+             if ref.key.endswith(".parquet")}
+    return {name: columns(footer) for name, footer in sorted(found.items()) if footer is not None}
 
 
 def _placed(workspace: Workspace, plan: Plan, ref: FileRef, target: str) -> FileRef:

@@ -53,7 +53,8 @@ def _lineage(workspace: Workspace, plan: Plan, versions: Versions) -> tuple[str,
     latest = versions.latest()
     names: list[str] = []
     ahead: tuple[str, ...] = (latest.version,) if latest else ()
-    while ahead and len(names) < workspace.settings.mixing.replay.versions and ahead[0] not in names:
+    while (ahead and len(names) < workspace.settings.mixing.replay.versions and ahead[0] not in names
+           and versions.exists(ahead[0])):  # a pruned one ends it
         names.append(ahead[0])
         ahead = versions.manifest(ahead[0]).parents
     source = ReplaySource(versions=tuple(names))

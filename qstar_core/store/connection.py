@@ -30,4 +30,6 @@ class S3Connection(S3Settings):
             raise ConfigError("store.s3.endpoint_url holds credentials", "put them into a profile or the environment")
         if address.scheme not in ("http", "https") or not address.hostname:
             raise ConfigError("store.s3.endpoint_url is no address", "write http://host:port or https://host")
+        if settings.kms_key_id and settings.sse != "aws:kms":
+            raise ConfigError("store.s3.kms_key_id is set, but store.s3.sse is not aws:kms", "set store.s3.sse=aws:kms")
         return settings if isinstance(settings, cls) else cls(**settings.model_dump())

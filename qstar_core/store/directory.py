@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
-from qstar_core.errors import ConflictError
+from qstar_core.errors import ConflictError, IntegrityError
 from qstar_core.store import faults
 from qstar_core.store.integrity import CHUNK, sha256_file
 from qstar_core.store.keys import TEMP, check_condition, check_key, check_prefix
@@ -55,6 +55,9 @@ class DirectoryStore:
         data = self.read(key)
         return data, hashlib.sha256(data).hexdigest()
 
+    def chunks(self, key: str, start: int = 0) -> Iterator[bytes]:
+        return _chunks(self._path(key), start)
+
     def download(self, key: str, path: Path) -> None:
         source = self._path(key)
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
@@ -71,8 +74,8 @@ class DirectoryStore:
         check_condition(key, if_absent, if_match)
         return self._put(key, [data], if_absent=if_absent, if_match=if_match)
 
-    def upload(self, key: str, path: Path, *, if_absent: bool = False) -> str:
-        return self._put(key, _chunks(path), if_absent=if_absent)
+    def upload(self, key: str, path: Path, *, sha256: str | None = None, if_absent: bool = False) -> str:
+        return self._put(key, _chunks(path), if_absent=if_absent, sha256=sha256)
 
     def copy(self, source: str, target: str) -> None:
         origin, final = self._path(source), self._path(target)
@@ -88,7 +91,8 @@ class DirectoryStore:
         with faults.reading(path):
             try:
                 with path.open("rb") as file:
-                    return ObjectInfo(key=key, size=os.fstat(file.fileno()).st_size, etag=_etag(file))
+                    status = os.fstat(file.fileno())
+                    return ObjectInfo(key=key, size=status.st_size, etag=_etag(file), modified=status.st_mtime)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
 
@@ -111,6 +115,19 @@ class DirectoryStore:
                 path.unlink(missing_ok=True)
             _sync(path.parent)
 
+    def empty_folders(self, prefix: str, *, remove: bool = False) -> int:
+        """Removed under the lock under which a writer makes the folder that it writes into."""
+        base = self._root / check_prefix(prefix).rpartition("/")[0]
+        with faults.writing(base):
+            if not remove or not base.is_dir():
+                return len(_empty(base))
+            _make_folder(self._temp)
+            with self._lock():
+                found = _empty(base)
+                for folder in found:
+                    folder.rmdir()
+                return len(found)
+
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
 
@@ -125,18 +142,22 @@ class DirectoryStore:
             for name in files:
                 yield (Path(folder) / name).relative_to(self._root).as_posix()
 
-    def _put(self, key: str, chunks: Iterable[bytes], *, if_absent: bool = False, if_match: str | None = None) -> str:
+    def _put(self, key: str, chunks: Iterable[bytes], *, if_absent: bool = False, if_match: str | None = None,
+             sha256: str | None = None) -> str:
         target = self._path(key)
         with faults.writing(target), self._temporary() as temp:
             etag = _fill(temp, chunks)
+            if sha256 not in (None, etag):
+                raise IntegrityError(f"what was stored as {target} changed while it was read",
+                                     "write it to the end before it is stored")
             self._commit(temp, target, if_absent=if_absent, if_match=if_match)
         return etag
 
     def _commit(self, temp: Path, target: Path, *, if_absent: bool = False, if_match: str | None = None) -> None:
         """Give the finished file its name, if the condition holds. Unconditional writes take the lock too: one that
         fell between another writer's comparison and its replacement would be lost."""
-        _make_folder(target.parent)
         with self._lock():
+            _make_folder(target.parent)  # under the lock, so that nobody removes it as an empty one
             if target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if if_match is not None and (not target.exists() or sha256_file(target) != if_match):
@@ -174,8 +195,9 @@ class DirectoryStore:
             os.close(handle)
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def _chunks(path: Path, start: int = 0) -> Iterator[bytes]:
     with faults.reading(path), path.open("rb") as file:
+        file.seek(start)
         while chunk := file.read(CHUNK):
             yield chunk
 
@@ -221,6 +243,19 @@ def _linked(source: Path, target: Path) -> bool:
             raise
         return False
     return True
+
+
+def _empty(base: Path) -> list[Path]:
+    """Folders without a file below them, the deepest first; `base` is not among them."""
+    filled = {base}
+    found = []
+    for name, folders, files in os.walk(base, topdown=False):
+        folder = Path(name)
+        if files or folder in filled or any((folder / inner).is_symlink() for inner in folders):
+            filled |= {folder, folder.parent}
+        else:
+            found.append(folder)
+    return found
 
 
 def _make_folder(folder: Path) -> None:

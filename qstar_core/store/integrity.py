@@ -27,12 +27,12 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def store_file(store: ObjectStore, key: str, path: Path, *, rows: int | None = None,
+def store_file(store: ObjectStore, key: str, path: Path, *, rows: int | None = None, sha256: str | None = None,
                if_absent: bool = False) -> FileRef:
-    """Upload a local file and return the reference to it."""
+    """Upload a local file and return the reference to it. Who knows its SHA-256 saves a reading."""
     with faults.reading(path):
-        ref = FileRef(key=key, sha256=sha256_file(path), bytes=path.stat().st_size, rows=rows)
-    store.upload(key, path, if_absent=if_absent)
+        ref = FileRef(key=key, sha256=sha256 or sha256_file(path), bytes=path.stat().st_size, rows=rows)
+    store.upload(key, path, sha256=ref.sha256, if_absent=if_absent)
     return ref
 
 

@@ -7,16 +7,19 @@ only means of coordination: `if_absent` (one winner creates), `if_match` (compar
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
+    """`modified` is the time of the last write, in seconds since 1970."""
+
     key: str
     size: int
     etag: str
+    modified: float = field(default=0.0, compare=False)
 
 
 class ObjectStore(Protocol):
@@ -33,6 +36,10 @@ class ObjectStore(Protocol):
         """The whole object and the etag to give to `write(if_match=…)`."""
         ...
 
+    def chunks(self, key: str, start: int = 0) -> Iterator[bytes]:
+        """The object from byte `start` on, streamed. `start` lies before its end, or is 0."""
+        ...
+
     def download(self, key: str, path: Path) -> None:
         """The object into a local file, streamed; the file appears whole or not at all."""
         ...
@@ -41,8 +48,8 @@ class ObjectStore(Protocol):
         """Store bytes, return the etag. ConflictError if the condition does not hold."""
         ...
 
-    def upload(self, key: str, path: Path, *, if_absent: bool = False) -> str:
-        """Store a local file, streamed, checked against its SHA-256."""
+    def upload(self, key: str, path: Path, *, sha256: str | None = None, if_absent: bool = False) -> str:
+        """Store a local file, streamed, checked against its SHA-256. Who knows it saves a reading of the file."""
         ...
 
     def copy(self, source: str, target: str) -> None:
@@ -59,6 +66,11 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; no error if it is absent."""
+        ...
+
+    def empty_folders(self, prefix: str, *, remove: bool = False) -> int:
+        """How many folders below the prefix hold no object, or held none before they were removed. A bucket has no
+        folders."""
         ...
 
     def locate(self, key: str) -> str:

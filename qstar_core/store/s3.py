@@ -27,12 +27,13 @@ from botocore.exceptions import ClientError
 from qstar_core.config import S3Settings
 from qstar_core.store import faults
 from qstar_core.store.connection import S3Connection
-from qstar_core.store.integrity import sha256_file
+from qstar_core.store.integrity import sha256_bytes, sha256_file
 from qstar_core.store.keys import check_condition, check_key, check_prefix
 from qstar_core.store.objects import ObjectInfo
 from qstar_core.store.s3_again import again, no_answer
 from qstar_core.store.s3_errors import S3_ERRORS, as_store_error, is_missing_object, status_of
-from qstar_core.store.s3_multipart import checksum, upload_parts
+from qstar_core.store.s3_multipart import changed, checksum, upload_parts
+from qstar_core.store.s3_stream import stream
 
 _MB = 1 << 20
 
@@ -71,6 +72,10 @@ class S3Store:
         with self._faults(key):
             return again(get, self._settings.max_attempts)
 
+    def chunks(self, key: str, start: int = 0) -> Iterator[bytes]:
+        with self._faults(key):
+            yield from stream(self._client, self._place(key), start, self._settings.max_attempts)
+
     def download(self, key: str, path: Path) -> None:
         place = self._place(key)
         with faults.writing(path), self._faults(key):
@@ -90,12 +95,15 @@ class S3Store:
                 return self._written_before(key, labels, error)
             return str(answer["ETag"])
 
-    def upload(self, key: str, path: Path, *, if_absent: bool = False) -> str:
+    def upload(self, key: str, path: Path, *, sha256: str | None = None, if_absent: bool = False) -> str:
         part_size = self._settings.part_mb * _MB
         with faults.reading(path):
             if path.stat().st_size <= part_size:
-                return self.write(key, path.read_bytes(), if_absent=if_absent)
-        place, sha256 = self._place(key), sha256_file(path)
+                data = path.read_bytes()
+                if sha256 not in (None, sha256_bytes(data)):
+                    raise changed(path)
+                return self.write(key, data, if_absent=if_absent)
+        place, sha256 = self._place(key), sha256 or sha256_file(path)
         labels = self._labels(sha256)
         with self._faults(key):
             try:
@@ -121,7 +129,8 @@ class S3Store:
                     raise
                 self._check_bucket()
                 return None
-        return ObjectInfo(key=key, size=int(answer["ContentLength"]), etag=str(answer["ETag"]))
+        return ObjectInfo(key=key, size=int(answer["ContentLength"]), etag=str(answer["ETag"]),
+                          modified=answer["LastModified"].timestamp())
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         wanted = self._prefix + check_prefix(prefix)
@@ -129,13 +138,18 @@ class S3Store:
         with self._faults(prefix):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=wanted):
                 found.extend(ObjectInfo(key=item["Key"].removeprefix(self._prefix), size=int(item["Size"]),
-                                        etag=str(item["ETag"])) for item in page.get("Contents", ()))
+                                        etag=str(item["ETag"]), modified=item["LastModified"].timestamp())
+                             for item in page.get("Contents", ()))
         # servers that keep folders list `a/b` before `a-b`; S3 itself does not
         yield from sorted(found, key=lambda info: info.key)
 
     def delete(self, key: str) -> None:
         with self._faults(key):
             self._client.delete_object(**self._place(key))
+
+    def empty_folders(self, prefix: str, *, remove: bool = False) -> int:
+        check_prefix(prefix)
+        return 0
 
     @property
     def _client(self) -> Any:
@@ -153,7 +167,8 @@ class S3Store:
 
     @property
     def _encryption(self) -> dict[str, str]:
-        return {"ServerSideEncryption": self._settings.sse} if self._settings.sse else {}
+        key_id = {"SSEKMSKeyId": self._settings.kms_key_id} if self._settings.kms_key_id else {}
+        return {"ServerSideEncryption": self._settings.sse, **key_id} if self._settings.sse else {}
 
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
@@ -173,7 +188,7 @@ class S3Store:
     def _check_bucket(self) -> None:
         """A HEAD cannot tell an absent bucket from an absent object; an absent bucket must not read as an empty one."""
         if not self._bucket_seen:
-            self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1)
+            self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
             self._bucket_seen = True
 
     @contextmanager
@@ -198,4 +213,18 @@ def _connect(settings: S3Connection) -> Any:
     client = boto3.Session(botocore_session=session).client(
         "s3", endpoint_url=settings.endpoint_url, region_name=settings.region, config=config)
     client.meta.events.register("after-call-error.s3", no_answer)
+    _sign_checksum_not_body(client)
     return client
+
+
+def _sign_checksum_not_body(client: Any) -> None:
+    """The signed header with the body's SHA-256 covers the body already; without TLS boto would hash it once more."""
+    unsigned = client.meta.config.merge(
+        Config(s3={**client.meta.config.s3, "payload_signing_enabled": False}))
+
+    def before_sign(request: Any, **_: Any) -> None:
+        if "x-amz-checksum-sha256" in request.headers:
+            request.context["client_config"] = unsigned
+
+    for operation in ("PutObject", "UploadPart"):
+        client.meta.events.register(f"before-sign.s3.{operation}", before_sign)

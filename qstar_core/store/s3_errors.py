@@ -26,6 +26,7 @@ class NoAnswerError(boto.HTTPClientError):  # type: ignore[misc]  # its types ar
 _CREDENTIALS = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile in store.s3.profile"
 _POLICY = "allow s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket to these credentials"
 _REGION = "set store.s3.region to the bucket's region"
+_KEY = "correct store.s3.kms_key_id, or the bucket's default key"
 _LATER = "run it again later, or lower store.s3.max_concurrency"
 _ENDPOINT = "check store.s3.endpoint_url, the network, and that the server runs"
 
@@ -43,6 +44,9 @@ _CODES: dict[str, tuple[str, str]] = {
     "PermanentRedirect": ("the bucket lies in another region", _REGION),
     "301": ("the bucket lies in another region", _REGION),
     "AuthorizationHeaderMalformed": ("the request was signed for another region", _REGION),
+    "KMS.NotFoundException": ("the KMS key does not exist there", _KEY),
+    "KMS.DisabledException": ("the KMS key is disabled", _KEY),
+    "KMS.KMSInvalidStateException": ("the KMS key cannot be used now", _KEY),
     "SlowDown": ("the server asks for fewer requests", _LATER),
     "ServiceUnavailable": ("the server is not available", _LATER),
     "503": ("the server is not available", _LATER),

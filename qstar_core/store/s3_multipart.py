@@ -51,7 +51,11 @@ def _parts(path: Path, part_size: int, sha256: str) -> Iterator[bytes]:
             digest.update(data)
             yield data
     if digest.hexdigest() != sha256:
-        raise IntegrityError(f"{path} changed while it was uploaded", "write it to the end before it is stored")
+        raise changed(path)
+
+
+def changed(path: Path) -> IntegrityError:
+    return IntegrityError(f"{path} changed while it was uploaded", "write it to the end before it is stored")
 
 
 def _send(client: Any, place: dict[str, Any], parts: Iterator[bytes], workers: int) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ version or none. Any older version can be made latest again; a rerun never undoe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from qstar_core.errors import ConflictError, IntegrityError, NotFoundError, StoreError
 from qstar_core.records import DatasetVersion, Manifest, Record
 from qstar_core.store.integrity import sha256_bytes
-from qstar_core.store.objects import ObjectStore
+from qstar_core.store.objects import ObjectInfo, ObjectStore
 
 _ATTEMPTS = 20
 
@@ -65,6 +66,31 @@ class Versions:
         return DatasetVersion(dataset=self.dataset, version=version, uri=self._store.locate(self.key(version)),
                               manifest_sha256=sha256_bytes(data), rows=rows)
 
+    def folders(self) -> dict[str, list[ObjectInfo]]:
+        """What lies in the folder of each version, visible or not."""
+        prefix = f"datasets/{self.dataset}/versions/"
+        found: dict[str, list[ObjectInfo]] = {}
+        for info in self._store.list(prefix):
+            found.setdefault(info.key.removeprefix(prefix).partition("/")[0], []).append(info)
+        return found
+
+    def hide(self, version: str) -> bool:
+        """Make a version invisible, so that its files can go: the first step of its removal. False where it is latest,
+        also where it became so in this moment; then it stays, or is visible again."""
+        key = f"{self.key(version)}/manifest.json"
+        if self._is_latest(version):
+            return False
+        data = self._store.read(key)
+        self._store.delete(key)
+        if self._is_latest(version):
+            self._store.write(key, data)
+            return False
+        return True
+
+    def _is_latest(self, version: str) -> bool:
+        latest = self.latest()
+        return latest is not None and latest.version == version
+
     def exists(self, version: str) -> bool:
         return self._store.head(f"{self.key(version)}/manifest.json") is not None
 
@@ -94,6 +120,12 @@ class Versions:
             if self.manifest(manifest.version).config_hash != manifest.config_hash:
                 raise ConflictError(f"{self.dataset} {manifest.version} was published with other settings",
                                     "give the round another name") from None
+            raise self.taken(manifest.version) from None
+
+    def taken(self, version: str) -> ConflictError:
+        """What the slower of two publishers of one version is told."""
+        return ConflictError(f"{self.dataset} {version} was published by another run in this moment",
+                             "nothing is lost: the same command, run again, finds it published")
 
     def promote(self, version: str) -> None:
         """Make a newly published version latest, unless it was latest before: then somebody rolled it back."""
@@ -114,9 +146,18 @@ class Versions:
             moved = Latest(version=version, manifest_sha256=sha256, history=(*history, version),
                            moved=datetime.now(UTC).isoformat(timespec="seconds"))
             try:
-                self._store.write(self._latest_key, moved.model_dump_json(indent=1).encode(),
-                                  if_absent=current is None, if_match=etag or None)
-                return
+                etag = self._store.write(self._latest_key, moved.model_dump_json(indent=1).encode(),
+                                         if_absent=current is None, if_match=etag or None)
             except ConflictError:
                 continue
+            if not self.exists(version):  # it was removed between the look at it and the move
+                self._undo(current, etag)
+                raise NotFoundError(f"{self.dataset} {version} was removed in this moment", "choose another version")
+            return
         raise StoreError(f"{self._store.locate(self._latest_key)} kept changing", "try again in a moment")
+
+    def _undo(self, before: Latest | None, etag: str) -> None:
+        """Unless somebody has moved the pointer on since then."""
+        if before is not None:
+            with suppress(ConflictError):
+                self._store.write(self._latest_key, before.model_dump_json(indent=1).encode(), if_match=etag)

@@ -8,6 +8,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from qstar_core.store.integrity import read_verified
 from qstar_core.store.localserver import RunningS3
 from qstar_core.store.versions import Versions
@@ -48,9 +50,17 @@ def test_a_killed_night_on_s3_ends_like_the_undisturbed_one_on_disk(
     assert manifest.version in project.run("datasets", "list", "--names", **env).stdout
 
 
-def test_secrets_are_in_no_object_and_in_no_output(project: Project, s3_server: RunningS3) -> None:
+def test_secrets_are_in_no_object_no_output_no_file_and_not_in_prefect(
+        project: Project, s3_server: RunningS3, tmp_path_factory: pytest.TempPathFactory) -> None:
     env, store = on_s3(project, s3_server, "secrets"), s3_server.store("secrets")
     done = project.run("demo", **env)
+    for words in (("verify", "--all"), ("pull", "--out", "copy"), ("prune", "--keep", "1")):
+        told = project.run("datasets", *words, **env)
+        done.stdout += told.stdout + told.stderr
+    servers = [*tmp_path_factory.getbasetemp().glob("server*")]
+    files = [path for folder in (project.folder, *servers) for path in folder.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".db" for path in files), "Prefect's database, with its logs and artifacts"
     for secret in (s3_server.secret_key, s3_server.access_key):
         assert secret not in done.stdout + done.stderr
-        assert not any(secret.encode() in store.read(info.key) for info in store.list("datasets/"))
+        assert not any(secret.encode() in store.read(info.key) for info in store.list(""))
+        assert not [path for path in files if secret.encode() in path.read_bytes()]

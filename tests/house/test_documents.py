@@ -16,6 +16,7 @@ import pytest
 from nbclient import NotebookClient
 
 from flows.cli import qstar
+from flows.commands.datasets import datasets
 from qstar_core.config import BestOfSettings, PairSettings
 from qstar_core.exports.registry import FORMATS
 from qstar_core.filters.chain import FILTERS
@@ -39,6 +40,8 @@ def console_lines() -> list[str]:
 def test_every_command_is_documented() -> None:
     for name in qstar.commands:
         assert f"qstar {name}" in README, name
+    for name in datasets.commands:
+        assert f"`qstar datasets {name}` |" in README and f"| `qstar datasets {name}" in DOCS["versions.md"], name
 
 
 def test_every_filter_check_method_policy_and_status_is_documented() -> None:

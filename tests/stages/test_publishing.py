@@ -10,20 +10,23 @@ import datasets
 import pytest
 
 from qstar_core.config import Settings
-from qstar_core.errors import GateFailedError, IntegrityError, NotFoundError, StoreError
+from qstar_core.errors import ConflictError, GateFailedError, IntegrityError, NotFoundError, StoreError
 from qstar_core.records import GateVerdict
 from qstar_core.stages.difference import difference
 from qstar_core.stages.judging import judge_round
+from qstar_core.stages.outputs import DATA, DIAGNOSTICS, traces_schema
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.publishing import publish, published
 from qstar_core.stages.refine import refine
 from qstar_core.stages.reporting import write_report
+from qstar_core.stages.verifying import verify
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.directory import DirectoryStore
 from qstar_core.store.integrity import sha256_bytes
 from qstar_core.store.versions import Versions, dataset_names
 from tests.stages.scripted import FailingStore, Project
 
+TRACES = traces_schema(0)
 FILES = {"README.md", "report.html", "manifest.json", "data/data.jsonl", "data/data.parquet",
          "diagnostics/diagnostics.jsonl", "diagnostics/diagnostics.parquet", "traces/traces.parquet",
          "rejects/rejects.jsonl",
@@ -57,6 +60,12 @@ def test_a_published_version_is_whole(project: Project) -> None:
     assert (version.rows, version.manifest_sha256) == (manifest.rows, sha256_bytes(found["manifest.json"]))
     assert (manifest.sampling_hash, manifest.models, manifest.run_id) == (plan.sampling_hash, project.models, "run")
     assert Settings.model_validate(manifest.settings) == project.settings
+    for name, schema in (("data", DATA), ("diagnostics", DIAGNOSTICS), ("traces", TRACES)):
+        told = {column: kind.replace("element", "item") for column, kind in  # what Parquet calls the items of a list
+                manifest.schemas[f"{name}/{name}.parquet"].items()}
+        assert told == {field.name: str(field.type) for field in schema}
+    assert manifest.templates.keys() == manifest.models.keys() == {"student", "teacher"} and manifest.code_version
+    assert not verify(project.workspace(), versions_of(project), plan.version).faults
     assert manifest.speed.keys() == {"tokens_per_second", "samples_per_minute"}
     assert dataset_names(project.store) == ("demo",) and list(versions_of(project).names()) == [plan.version]
     latest = versions_of(project).latest()
@@ -193,6 +202,36 @@ def test_two_publishers_at_once_agree_on_latest(project: Project) -> None:
     assert latest is not None and latest.history == (two.version, one.version)
 
 
+def test_of_two_publishers_of_one_version_the_slower_is_told(project: Project) -> None:
+    """The faster one publishes at any step of the slower one, and removes what was staged under its hands."""
+    for moment, words in (("copy", "r-copy"), ("head", "r-head"), ("read", "r-read")):
+        plan = project.judged(words)
+
+        class Slow:
+            done = False
+
+            def __init__(self, moment: str, plan: Plan) -> None:
+                self._moment, self._plan = moment, plan
+
+            def __getattr__(self, name: str) -> Any:
+                found = getattr(project.store, name)
+
+                def slowed(key: str, *given: Any, **named: Any) -> Any:
+                    wanted = "report.html" if name == "read" else "data.parquet"
+                    if name == self._moment and wanted in key and not self.done:
+                        self.done = True
+                        publish(project.workspace(), self._plan)
+                    return found(key, *given, **named)
+
+                return slowed if name in ("copy", "head", "read") else found
+
+        slow = Slow(moment, plan)
+        with pytest.raises(ConflictError, match=f"demo {plan.version} was published by another run in this moment"):
+            publish(Workspace(project.settings, slow), plan)
+        assert slow.done and not verify(project.workspace(), versions_of(project), plan.version).faults
+        assert publish(project.workspace(), plan).version == plan.version
+
+
 def test_an_incomplete_file_keeps_the_version_invisible(project: Project) -> None:
     plan = project.judged()
 
@@ -257,5 +296,6 @@ def test_the_difference_of_two_versions_names_what_changed(project: Project) -> 
     assert lines["sampling.temperature"] == ("1.0", "0.7")
     assert "filters" in lines and not any(name.startswith("alpha") for name in lines)
     same = difference(project.workspace(), versions_of(project), one.version, one.version)
-    assert [line.name for line in same.lines] == ["rows", "rows only here", "created"]
-    assert same.lines[1].old == "0"
+    assert [line.name for line in same.lines][:4] == ["rows", "rows only here", "rows in both, changed", "created"]
+    assert same.lines[1].old == same.lines[2].old == "0"
+    assert {line.name.partition(":")[0] for line in same.lines[4:]} == {"tokens", "α", "ESS ratio"}

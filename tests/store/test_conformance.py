@@ -6,6 +6,7 @@ import hashlib
 import os
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -95,6 +96,33 @@ def test_lists_more_than_one_page(store: ObjectStore) -> None:
         list(pool.map(lambda key: store.write(key, b"x"), keys))
     store.write("many-others", b"x")
     assert [info.key for info in store.list("many/")] == keys
+
+
+def test_streams_from_any_byte(store: ObjectStore) -> None:
+    data = os.urandom((2 << 20) + 3)
+    store.write("large", data)
+    for start in (0, 1, 1 << 20, len(data) - 1):
+        pieces = list(store.chunks("large", start))
+        assert b"".join(pieces) == data[start:] and max(map(len, pieces)) <= 1 << 20
+    store.write("empty", b"")
+    assert b"".join(store.chunks("empty")) == b""
+    with pytest.raises(NotFoundError, match="none"):
+        next(store.chunks("none"))
+
+
+def test_tells_when_an_object_was_written(store: ObjectStore) -> None:
+    before = time.time()
+    store.write("a", b"1")
+    info = store.head("a")
+    assert info is not None
+    for found in (info, *store.list("")):
+        assert before - 2 < found.modified < time.time() + 2
+
+
+def test_objects_are_no_empty_folders(store: ObjectStore) -> None:
+    store.write("a/b/c", b"1")
+    assert store.empty_folders("a/", remove=True) == store.empty_folders("") == store.empty_folders("none/") == 0
+    assert store.read("a/b/c") == b"1"
 
 
 def test_copy(store: ObjectStore) -> None:

@@ -1,0 +1,31 @@
+"""The dataset that a command is about: that of the settings, or the one that `--dataset` names."""
+
+from __future__ import annotations
+
+import os
+
+import rich_click as click
+
+from flows.packaged import find_config
+from qstar_core.configload import load_settings
+from qstar_core.errors import NotFoundError
+from qstar_core.stages.workspace import Workspace
+from qstar_core.store.versions import Versions
+
+dataset_option = click.option("--dataset", default=None, help="Name of the dataset [default: the one of the settings]")
+
+
+def open_workspace(config_path: str | None) -> Workspace:
+    return Workspace.open(load_settings(find_config(config_path), os.environ))
+
+
+def open_versions(config_path: str | None, dataset: str | None) -> tuple[Workspace, Versions]:
+    workspace = open_workspace(config_path)
+    return workspace, Versions(workspace.store, dataset or workspace.settings.dataset)
+
+
+def latest_name(versions: Versions) -> str:
+    latest = versions.latest()
+    if latest is None:
+        raise NotFoundError(f"dataset {versions.dataset} has no version yet", "run `qstar demo`, or name a dataset")
+    return latest.version
