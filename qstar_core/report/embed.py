@@ -22,6 +22,7 @@ TEXTS_A_BLOCK = 100
 TOKENS_A_BLOCK = 10
 # Texts come before tokens, but leave room for some.
 TEXTS_SHARE = 0.6
+_OUTCOMES = [outcome.value for outcome in Outcome]
 TAGS = 80  # bytes of the element around a block
 
 
@@ -89,7 +90,8 @@ def _within(blocks: Iterable[Block], room: int) -> Iterator[Block]:
 
 def _index(samples: Sequence[ShownSample], told: int) -> Block:
     rows = [row_of(shown) for shown in samples]
-    reasons = sorted({(row["outcome"], row["stage"], row["reason"]) for row in rows})
+    reasons = sorted({(row["outcome"], row["stage"], row["reason"]) for row in rows},
+                     key=lambda reason: (_OUTCOMES.index(reason[0]), *reason))
     number = {key: at for at, key in enumerate(reasons)}
     traced = itertools.count()
     trace_of = [next(traced) if shown.trace is not None else told for shown in samples]
@@ -99,6 +101,6 @@ def _index(samples: Sequence[ShownSample], told: int) -> Block:
     }
     columns |= {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
     return Block("index", pack({
-        "reasons": reasons, "outcomes": [outcome.value for outcome in Outcome], "statuses": STATUSES,
+        "reasons": reasons, "outcomes": _OUTCOMES, "statuses": STATUSES,
         "texts_a_block": TEXTS_A_BLOCK, "tokens_a_block": TOKENS_A_BLOCK, "columns": columns,
     }))

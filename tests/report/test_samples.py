@@ -49,7 +49,7 @@ def test_rounded_numbers_are_near_and_survive_json(values: list[float]) -> None:
     found = [float(value) for value in json.loads(json.dumps(significant(values), allow_nan=False))]
     assert len(found) == len(values)
     for exact, rounded in zip(values, found, strict=True):
-        assert rounded == exact or math.isnan(exact) and math.isnan(rounded) or math.isclose(
+        assert rounded == exact or (math.isnan(exact) and math.isnan(rounded)) or math.isclose(
             exact, rounded, rel_tol=6e-4)
 
 
