@@ -332,7 +332,11 @@ class ExportSettings(Section):
 
 class OutputSettings(Section):
     traces: bool = Field(True, description="Keep token, log π_θ, log π_t, log q and α of every token as Parquet")
-    report_samples: int = Field(24, ge=0, le=2000, description="Samples shown token by token in the report")
+    report_samples: int = Field(5_000, ge=0, le=50_000, description="Samples in the report, taken in turn from every "
+                                "outcome and reason")
+    report_told: int = Field(1_000, ge=0, le=50_000, description="How many of them are told token by token")
+    report_megabytes: float = Field(10, ge=1, le=200, description="Size of the report; the samples that come last are "
+                                    "left out, tokens before texts")
 
 
 DEFAULT_FILTERS = (

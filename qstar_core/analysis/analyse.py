@@ -11,14 +11,18 @@ from pathlib import Path
 from qstar_core.analysis.figures import draw_figures
 from qstar_core.analysis.load import load_all
 from qstar_core.analysis.statistics import Comparison, FileStatistics, Interval, comparisons, file_statistics
+from qstar_core.analysis.token_figures import draw_token_figures
+from qstar_core.analysis.traces import TokenStatistics, load_traces, token_statistics
 from qstar_core.errors import DataError
 from qstar_core.records import Record
 
 
 class Analysis(Record):
-    """`figures` are the names of the files written beside `analysis.json`."""
+    """`tokens` has a line for every version with traces. `figures` are the names of the files written beside
+    `analysis.json`."""
 
     files: tuple[FileStatistics, ...]
+    tokens: tuple[TokenStatistics, ...] = ()
     comparisons: tuple[Comparison, ...]
     figures: tuple[str, ...]
 
@@ -28,10 +32,13 @@ def analyse(paths: Sequence[Path], out_dir: Path) -> Analysis:
     sources = load_all(paths)
     statistics = tuple(file_statistics(source) for source in sources)
     differences = comparisons(sources)
+    found = (load_traces(path, source.label) for path, source in zip(paths, sources, strict=True))
+    traces = tuple(one for one in found if one is not None)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        figures = draw_figures(sources, out_dir)
-        analysis = Analysis(files=statistics, comparisons=differences, figures=tuple(path.name for path in figures))
+        figures = (*draw_figures(sources, out_dir), *draw_token_figures(traces, out_dir))
+        analysis = Analysis(files=statistics, tokens=tuple(map(token_statistics, traces)), comparisons=differences,
+                            figures=tuple(path.name for path in figures))
         partial = out_dir / "analysis.json.partial"
         partial.write_text(analysis.model_dump_json(indent=2) + "\n", encoding="utf-8")
         partial.replace(out_dir / "analysis.json")

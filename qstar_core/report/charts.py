@@ -9,20 +9,16 @@ import base64
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from qstar_core.records import MixSummary
-from qstar_core.report.data import ShownSample
+from qstar_core.report.data import ShownSample, Summaries, Values
 from qstar_core.report.text import number, percent
-
-Values = npt.NDArray[np.float64]
 
 ALPHA_RANGE = (0.2, 0.8)
 ESS_RANGE = (0.8, 1.2)
@@ -50,14 +46,14 @@ class Chart:
     caption: str
 
 
-def charts(summaries: Sequence[MixSummary], samples: Sequence[ShownSample]) -> tuple[Chart, ...]:
+def charts(summaries: Summaries, samples: Sequence[ShownSample]) -> tuple[Chart, ...]:
     """All figures for which there is data."""
     drawn = (_alpha_chart(summaries), _ess_chart(summaries), _kl_chart(summaries), _position_chart(samples))
     return tuple(chart for chart in drawn if chart is not None)
 
 
-def _alpha_chart(summaries: Sequence[MixSummary]) -> Chart | None:
-    values = _finite(s.alpha_mean for s in summaries)
+def _alpha_chart(summaries: Summaries) -> Chart | None:
+    values = _finite(summaries["alpha_mean"])
     if not len(values):
         return None
 
@@ -68,12 +64,12 @@ def _alpha_chart(summaries: Sequence[MixSummary]) -> Chart | None:
         _label(axes, "mean α of a sample", "samples")
 
     return Chart("alpha", "α, the teacher’s weight", _svg(draw), f"Histogram of mean α. {_spread(values)}",
-                 f"{percent(_within(values, ALPHA_RANGE))} of samples lie in the shaded range 0.2 to 0.8.")
+                 f"{percent(share_within(values, ALPHA_RANGE))} of samples lie in the shaded range 0.2 to 0.8.")
 
 
-def _ess_chart(summaries: Sequence[MixSummary]) -> Chart | None:
-    every = _finite(s.ess_ratio_mean for s in summaries)
-    divergent = _finite(s.divergent_ess_ratio_mean for s in summaries)
+def _ess_chart(summaries: Summaries) -> Chart | None:
+    every = _finite(summaries["ess_ratio_mean"])
+    divergent = _finite(summaries["divergent_ess_ratio_mean"])
     if not len(every):
         return None
 
@@ -89,12 +85,12 @@ def _ess_chart(summaries: Sequence[MixSummary]) -> Chart | None:
         _label(axes, "mean ESS ratio θ / t of a sample (2: 2 or more)", "samples", legend=True)
 
     return Chart("ess-ratio", "ESS ratio", _svg(draw), f"Histogram of the ESS ratio. {_spread(every)}",
-                 f"In the shaded range 0.8 to 1.2: {percent(_within(every, ESS_RANGE))} of samples over all tokens, "
-                 f"{percent(_within(divergent, ESS_RANGE))} over tokens where the models differ.")
+                 f"In the shaded range 0.8 to 1.2: {percent(share_within(every, ESS_RANGE))} of samples over all "
+                 f"tokens, {percent(share_within(divergent, ESS_RANGE))} over tokens where the models differ.")
 
 
-def _kl_chart(summaries: Sequence[MixSummary]) -> Chart | None:
-    theta, teacher = _finite(s.kl_theta_mean for s in summaries), _finite(s.kl_t_mean for s in summaries)
+def _kl_chart(summaries: Summaries) -> Chart | None:
+    theta, teacher = _finite(summaries["kl_theta_mean"]), _finite(summaries["kl_t_mean"])
     if not len(theta) or not len(teacher):
         return None
 
@@ -139,16 +135,19 @@ def _position_chart(samples: Sequence[ShownSample]) -> Chart | None:
     return Chart("alpha-by-position", "α along the completion", _svg(draw),
                  f"Median of α by token position with a band from 10 to 90 percent; "
                  f"{number(float(middle[0]))} at the start, {number(float(middle[-1]))} at position {longest}.",
-                 f"Over the {len(traces):,} samples shown below that have a trace; fewer samples reach the later "
+                 f"Over the {len(traces):,} samples that are told token by token below; fewer samples reach the later "
                  f"positions{f', {width} positions a point' if width > 1 else ''}.")
 
 
-def _finite(values: Iterable[float | None]) -> Values:
-    return np.asarray([value for value in values if value is not None and math.isfinite(value)], dtype=np.float64)
+def _finite(values: Values) -> Values:
+    found: Values = values[np.isfinite(values)]
+    return found
 
 
-def _within(values: Values, limits: tuple[float, float]) -> float | None:
-    return float(np.mean((values >= limits[0]) & (values <= limits[1]))) if len(values) else None
+def share_within(values: Values, limits: tuple[float, float]) -> float | None:
+    """Of those that are numbers; ends included."""
+    known = values[~np.isnan(values)]
+    return float(np.mean((known >= limits[0]) & (known <= limits[1]))) if len(known) else None
 
 
 def _spread(values: Values) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from qstar_core.records import (
     FunnelStep,
     GateReport,
     JsonObject,
-    MixSummary,
     ModelRef,
     PromptPair,
     Sample,
@@ -16,10 +19,15 @@ from qstar_core.records import (
     Verdict,
 )
 
+Values = npt.NDArray[np.float64]
+# The columns of MixSummary over all samples that have one; NaN where there is no such number.
+Summaries = Mapping[str, Values]
+
 
 @dataclass(frozen=True, slots=True)
 class ShownSample:
-    """One sample told in full. `tokens` are the texts of `trace.token`; trace is None where the sample failed."""
+    """One sample of the browser. `tokens` are the texts of `trace.token`; trace is None where the sample failed, was
+    sampled without diagnostics, or is not told token by token."""
 
     sample: Sample
     verdict: Verdict
@@ -31,7 +39,8 @@ class ShownSample:
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """`replay` counts the rows of earlier versions, by version; the funnel does not."""
+    """`replay` counts the rows of earlier versions, by version; the funnel does not. `samples` are those that the
+    browser may show, the most wanted first, out of `total`; the page is to stay below `megabytes`."""
 
     dataset: str
     version: str
@@ -42,6 +51,8 @@ class ReportData:
     models: dict[str, ModelRef]
     settings: JsonObject
     speed: dict[str, float]
-    summaries: tuple[MixSummary, ...]
+    summaries: Summaries
     samples: tuple[ShownSample, ...]
+    total: int
+    megabytes: float
     replay: dict[str, int] = field(default_factory=dict)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from qstar_core.records import FunnelStep, GateCheck, GateReport, GateVerdict, MixSummary
-from qstar_core.report.charts import ALPHA_RANGE, ESS_RANGE
-from qstar_core.report.data import ReportData
+import numpy as np
+
+from qstar_core.records import FunnelStep, GateCheck, GateReport, GateVerdict
+from qstar_core.report.charts import ALPHA_RANGE, ESS_RANGE, share_within
+from qstar_core.report.data import ReportData, Values
 from qstar_core.report.text import cut, number, percent, visible
 
 SPEED_LABELS = {"tokens_per_second": "Tokens per second", "samples_per_minute": "Samples per minute"}
@@ -90,26 +92,25 @@ def _allowed(low: float | None, high: float | None) -> str:
 
 def key_figures(data: ReportData) -> tuple[KeyFigure, ...]:
     """The numbers a person looks for first. Means are weighted by tokens."""
-    summaries = data.summaries
+    found = data.summaries
     kept = data.funnel[-1].kept if data.funnel else None
-    alpha = _weighted((s.alpha_mean, s.tokens) for s in summaries)
-    ess = _weighted((s.ess_ratio_mean, s.tokens - s.boundary_tokens) for s in summaries)
-    log_ess = _weighted((_log(s.ess_ratio_geometric_mean), s.tokens - s.boundary_tokens) for s in summaries)
-    divergent = _weighted((s.divergent_ess_ratio_mean, s.divergent_tokens) for s in summaries)
-    tokens, differing = sum(s.tokens for s in summaries), sum(s.divergent_tokens for s in summaries)
-    alpha_share = _share(summaries, lambda s: s.alpha_mean, ALPHA_RANGE)
-    ess_share = _share(summaries, lambda s: s.ess_ratio_mean, ESS_RANGE)
+    counted = found["tokens"] - found["boundary_tokens"]
+    with np.errstate(divide="ignore"):
+        log_ess = _weighted(np.log(found["ess_ratio_geometric_mean"]), counted)
+    tokens, differing = int(found["tokens"].sum()), int(found["divergent_tokens"].sum())
     return (
         KeyFigure("Rows kept", "—" if kept is None else f"{kept:,}", f"{tokens:,} tokens sampled"),
         KeyFigure("Keep rate", percent(_keep_rate(data.funnel)), "all stages together"),
         *(KeyFigure(label, number(data.speed.get(key)), "sampling") for key, label in SPEED_LABELS.items()),
-        KeyFigure("Mean α", number(alpha), f"{percent(alpha_share)} of samples in 0.2–0.8"),
-        KeyFigure("ESS ratio", number(ess),
+        KeyFigure("Mean α", number(_weighted(found["alpha_mean"], found["tokens"])),
+                  f"{percent(share_within(found['alpha_mean'], ALPHA_RANGE))} of samples in 0.2–0.8"),
+        KeyFigure("ESS ratio", number(_weighted(found["ess_ratio_mean"], counted)),
                   f"geometric {number(None if log_ess is None else math.exp(log_ess))} · "
-                  f"{percent(ess_share)} of samples in 0.8–1.2"),
-        KeyFigure("ESS ratio, models differ", number(divergent),
+                  f"{percent(share_within(found['ess_ratio_mean'], ESS_RANGE))} of samples in 0.8–1.2"),
+        KeyFigure("ESS ratio, models differ",
+                  number(_weighted(found["divergent_ess_ratio_mean"], found["divergent_tokens"])),
                   f"{percent(differing / tokens if tokens else None)} of tokens"),
-        KeyFigure("KL difference", number(_weighted((s.kl_abs_difference_mean, s.tokens) for s in summaries)),
+        KeyFigure("KL difference", number(_weighted(found["kl_abs_difference_mean"], found["tokens"])),
                   "mean |KL(q‖π_θ) − KL(q‖π_t)| of a token"),
         *_interventions(data, tokens),
     )
@@ -119,7 +120,7 @@ def _interventions(data: ReportData, tokens: int) -> tuple[KeyFigure, ...]:
     """How often something else than the method decided α: shown where bounds are set, or a policy chose."""
     alpha = data.settings.get("alpha", {})
     low, high = alpha.get("min", 0.0), alpha.get("max", 1.0)
-    clamped, decided = sum(s.clamped_tokens for s in data.summaries), sum(s.policy_tokens for s in data.summaries)
+    clamped, decided = (int(data.summaries[name].sum()) for name in ("clamped_tokens", "policy_tokens"))
     found: list[KeyFigure] = []
     if clamped or low > 0.0 or high < 1.0:
         found.append(KeyFigure("Clamp rate", percent(clamped / tokens if tokens else None),
@@ -136,21 +137,9 @@ def _keep_rate(funnel: tuple[FunnelStep, ...]) -> float | None:
     return math.prod(step.kept / step.entered if step.entered else 0.0 for step in funnel)
 
 
-def _weighted(pairs: Iterable[tuple[float | None, int]]) -> float | None:
-    known = [(value, weight) for value, weight in pairs if value is not None and weight > 0]
-    return sum(v * w for v, w in known) / sum(w for _, w in known) if known else None
-
-
-def _share(summaries: Iterable[MixSummary], value: Callable[[MixSummary], float | None],
-           limits: tuple[float, float]) -> float | None:
-    known = [found for found in map(value, summaries) if found is not None]
-    return sum(limits[0] <= found <= limits[1] for found in known) / len(known) if known else None
-
-
-def _log(value: float | None) -> float | None:
-    if value is None:
-        return None
-    return math.log(value) if value > 0 else -math.inf
+def _weighted(values: Values, weights: Values) -> float | None:
+    known = ~np.isnan(values) & (weights > 0)
+    return float(np.average(values[known], weights=weights[known])) if known.any() else None
 
 
 def funnel_views(funnel: tuple[FunnelStep, ...]) -> tuple[FunnelView, ...]:

@@ -1,169 +1,103 @@
-"""The samples of a report, cut to a budget and ready for the template.
+"""One sample of a report as JSON values: what the list shows, its texts, and its tokens with their numbers.
 
-A page has room for a bounded number of tokens and characters, shared by its samples in order; what no longer fits
-is left out with a note that says how much. Tokens carry classes, never styles: `a0`…`a10` for α, `e0`…`e10` for the
-ESS ratio (log scale, ½ to 2), `v0`…`v10` for the total variation, and `d` where the two models differ.
+Texts are made visible and cut here, so that the page has nothing to judge. Numbers keep four significant digits; what
+is not finite is the string that JavaScript's `Number` reads (`NaN`, `Infinity`, `-Infinity`), a missing one is null.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from qstar_core.errors import DataError
 from qstar_core.mixture.alpha import AlphaStatus
-from qstar_core.records import MixSummary, Trace
+from qstar_core.records import JsonObject, MixSummary
 from qstar_core.report.data import ShownSample
-from qstar_core.report.text import cut, number, visible
+from qstar_core.report.text import cut, visible
 
-DIVERGENT_TV = 0.05
 TOKENS_A_SAMPLE = 2_000
 TOKEN_CHARACTERS = 200
 TEXT_CHARACTERS = 8_000
-_STATUS_NAMES = {status.value: status.name for status in AlphaStatus}
+EXCERPT_CHARACTERS = 90
+STATUSES = {status.value: status.name for status in AlphaStatus}
+TOKEN_NUMBERS = ("alpha", "tv", "ess_theta", "ess_t", "logp_theta", "logp_t", "logq", "kl_theta", "kl_t",
+                 "entropy_theta", "entropy_t", "log_z")
+SUMMARY_NUMBERS = ("alpha_mean", "ess_ratio_mean", "divergent_ess_ratio_mean", "kl_theta_mean", "kl_t_mean",
+                   "log_z_sum", "entropy_theta_mean", "entropy_t_mean", "divergent_tokens", "boundary_tokens",
+                   "clamped_tokens", "unconverged_tokens", "policy_tokens")
+_DIGITS = 4
 
 
-@dataclass(slots=True)
-class Budget:
-    """What is left of the page for samples."""
-
-    tokens: int = 40_000
-    characters: int = 4_000_000
-
-    def text(self, text: str) -> str:
-        shown = cut(text, min(TEXT_CHARACTERS, max(self.characters, 200)))
-        self.characters -= len(shown)
-        return shown
-
-
-@dataclass(frozen=True, slots=True)
-class TokenView:
-    text: str
-    classes: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class PromptView:
-    """A prompt in three parts; `own` is what the other model does not see."""
-
-    before: str
-    own: str
-    after: str
-
-
-@dataclass(frozen=True, slots=True)
-class SampleView:
-    anchor: str
-    sample_id: str
-    prompt_id: str
-    draw: int
-    outcome: str
-    stage: str
-    reason: str
-    finish: str
-    error: str
-    answer: str | None
-    student: PromptView
-    teacher: PromptView
-    completion: str
-    tokens: tuple[TokenView, ...]
-    omitted: int
-    length: int
-    facts: tuple[tuple[str, str], ...]
-
-
-def sample_views(samples: tuple[ShownSample, ...]) -> tuple[SampleView, ...]:
-    budget = Budget()
-    return tuple(_sample_view(shown, index, budget) for index, shown in enumerate(samples, start=1))
-
-
-def _sample_view(shown: ShownSample, index: int, budget: Budget) -> SampleView:
+def row_of(shown: ShownSample) -> JsonObject:
+    """A line of the list; the summary's numbers have their own names."""
     sample, verdict = shown.sample, shown.verdict
-    tokens = token_views(shown, limit=max(0, min(TOKENS_A_SAMPLE, budget.tokens)))
-    budget.tokens -= len(tokens)
-    student, teacher = _prompt_views(shown.pair.student_text, shown.pair.teacher_text, budget)
-    return SampleView(
-        anchor=f"sample-{index}",
-        sample_id=cut(sample.id, 80),
-        prompt_id=cut(sample.prompt_id, 80),
-        draw=sample.draw,
-        outcome=verdict.outcome.value,
-        stage=cut(verdict.stage, 200),
-        reason=cut(verdict.reason, 500),
-        finish=sample.finish_reason.value,
-        error=cut(sample.error or "", 2_000),
-        answer=None if shown.answer is None else cut(shown.answer, 2_000),
-        student=student,
-        teacher=teacher,
-        completion="" if tokens else budget.text(sample.completion),
-        tokens=tokens,
-        omitted=len(shown.tokens) - len(tokens) if shown.trace is not None else 0,
-        length=len(sample.token_ids),
-        facts=_facts(sample.summary),
-    )
+    return {
+        "id": cut(sample.id, 80), "prompt": cut(sample.prompt_id, 80), "draw": sample.draw,
+        "outcome": verdict.outcome.value, "stage": cut(verdict.stage, 200), "reason": cut(verdict.reason, 500),
+        "finish": sample.finish_reason.value, "tokens": len(sample.token_ids), "score": _rounded(verdict.score),
+        "begin": " ".join(visible(sample.completion[: 2 * EXCERPT_CHARACTERS]).split())[:EXCERPT_CHARACTERS],
+        **{name: _summary_number(sample.summary, name) for name in SUMMARY_NUMBERS},
+    }
 
 
-def token_views(shown: ShownSample, limit: int) -> tuple[TokenView, ...]:
-    """The first `limit` tokens with their numbers. DataError where texts and trace do not belong together."""
+def texts_of(shown: ShownSample) -> JsonObject:
+    """Both prompts in three parts, of which the middle one is what the other model does not see."""
+    student, teacher = _prompt_parts(shown.pair.student_text, shown.pair.teacher_text)
+    return {"student": student, "teacher": teacher, "completion": cut(shown.sample.completion, TEXT_CHARACTERS),
+            "answer": None if shown.answer is None else cut(shown.answer, 2_000),
+            "error": cut(shown.sample.error or "", 2_000)}
+
+
+def tokens_of(shown: ShownSample) -> JsonObject:
+    """The first tokens with their numbers. DataError where texts and trace do not belong together."""
     trace = shown.trace
     if trace is None:
-        return ()
+        raise DataError(f"sample {shown.sample.id} has no trace", "tell only samples with a trace token by token")
     if len(shown.tokens) != len(trace):
         raise DataError(
             f"sample {shown.sample.id}: {len(shown.tokens)} token texts for a trace of {len(trace)} tokens",
             "decode the texts from the trace's own token column",
         )
-    return tuple(_token_view(text, trace, position) for position, text in enumerate(shown.tokens[:limit]))
+    return {
+        "text": [cut(text, TOKEN_CHARACTERS) for text in shown.tokens[:TOKENS_A_SAMPLE]],
+        "token": trace.token[:TOKENS_A_SAMPLE].tolist(), "status": trace.status[:TOKENS_A_SAMPLE].tolist(),
+        **{name: significant(getattr(trace, name)[:TOKENS_A_SAMPLE]) for name in TOKEN_NUMBERS},
+        "omitted": max(0, len(trace) - TOKENS_A_SAMPLE),
+    }
 
 
-def _token_view(text: str, trace: Trace, position: int) -> TokenView:
-    alpha, tv = float(trace.alpha[position]), float(trace.tv[position])
-    ratio = _ratio(float(trace.ess_theta[position]), float(trace.ess_t[position]))
-    classes = ["t", _step("a", alpha), _step("e", _log_scale(ratio)), _step("v", tv)]
-    if tv > DIVERGENT_TV:
-        classes.append("d")
-    title = (
-        f"token {position + 1} · id {int(trace.token[position])}\n"
-        f"α {number(alpha)} · ESS ratio {number(ratio)} · tv {number(tv)}\n"
-        f"log π_θ {number(float(trace.logp_theta[position]), 4)} · log π_t {number(float(trace.logp_t[position]), 4)}"
-        f" · log q {number(float(trace.logq[position]), 4)}\n"
-        f"KL(q‖π_θ) {number(float(trace.kl_theta[position]))} · KL(q‖π_t) {number(float(trace.kl_t[position]))}"
-    )
-    status = int(trace.status[position])
-    if status != AlphaStatus.OK:
-        title += f"\nstatus {_STATUS_NAMES.get(status, status)}"
-    shown = cut(text, TOKEN_CHARACTERS).replace("\n", "↵\n") or "∅"
-    return TokenView(shown, " ".join(name for name in classes if name), title)
+def significant(values: Any) -> list[float | str]:
+    """Rounded to four significant digits."""
+    exact = np.asarray(values, dtype=np.float64)
+    plain = np.isfinite(exact) & (exact != 0)
+    power = 10.0 ** (_DIGITS - 1 - np.floor(np.log10(np.abs(exact[plain]))))
+    rounded = exact.copy()
+    rounded[plain] = np.round(exact[plain] * power) / power
+    found: list[float | str] = rounded.tolist()
+    for at in np.flatnonzero(~np.isfinite(exact)):
+        found[at] = "NaN" if np.isnan(exact[at]) else "Infinity" if exact[at] > 0 else "-Infinity"
+    return found
 
 
-def _ratio(above: float, below: float) -> float:
-    if below != 0:
-        return above / below
-    return math.inf if above > 0 else math.nan
+def _summary_number(summary: MixSummary | None, name: str) -> float | None:
+    return None if summary is None else _rounded(getattr(summary, name))
 
 
-def _log_scale(ratio: float) -> float:
-    """½ → 0, 1 → 0.5, 2 → 1."""
-    if math.isnan(ratio) or ratio < 0:
-        return math.nan
-    return 0.0 if ratio == 0 else 0.5 + math.log2(ratio) / 2
+def _rounded(value: float | None) -> float | None:
+    return value if value is None or isinstance(value, int) else float(f"{value:.{_DIGITS}g}")
 
 
-def _step(prefix: str, share: float) -> str:
-    """The class of a value on a scale of eleven steps; no class for what is not a number."""
-    return "" if math.isnan(share) else f"{prefix}{round(10 * min(1.0, max(0.0, share)))}"
-
-
-def _prompt_views(student: str, teacher: str, budget: Budget) -> tuple[PromptView, PromptView]:
+def _prompt_parts(student: str, teacher: str) -> tuple[tuple[str, str, str], tuple[str, str, str]]:
     head = _shared(student, teacher)
     tail = _shared(student[head:][::-1], teacher[head:][::-1])
     # A few letters shared by chance at the end of different questions would only tear the words apart.
     tail = tail if tail >= 8 or tail == min(len(student), len(teacher)) - head else 0
 
-    def parts(text: str) -> PromptView:
+    def parts(text: str) -> tuple[str, str, str]:
         end = len(text) - tail
-        return PromptView(budget.text(text[:head]), budget.text(text[head:end]), budget.text(text[end:]))
+        before, own, after = (cut(part, TEXT_CHARACTERS) for part in (text[:head], text[head:end], text[end:]))
+        return before, own, after
 
     return parts(student), parts(teacher)
 
@@ -178,22 +112,3 @@ def _shared(one: str, other: str) -> int:
         else:
             high = middle - 1
     return low
-
-
-def _facts(summary: MixSummary | None) -> tuple[tuple[str, str], ...]:
-    if summary is None:
-        return ()
-    facts = [
-        ("mean α", number(summary.alpha_mean)),
-        ("ESS ratio", number(summary.ess_ratio_mean)),
-        (f"ESS ratio, {summary.divergent_tokens:,} tokens where the models differ",
-         number(summary.divergent_ess_ratio_mean)),
-        ("KL(q‖π_θ)", number(summary.kl_theta_mean)),
-        ("KL(q‖π_t)", number(summary.kl_t_mean)),
-        ("Σ log Z", number(summary.log_z_sum)),
-        ("entropy of π_θ, of π_t", f"{number(summary.entropy_theta_mean)}, {number(summary.entropy_t_mean)}"),
-    ]
-    counted = (("boundary", summary.boundary_tokens), ("clamped", summary.clamped_tokens),
-               ("unconverged", summary.unconverged_tokens), ("policy", summary.policy_tokens))
-    facts += [(visible(f"{name} tokens"), f"{count:,}") for name, count in counted if count]
-    return tuple(facts)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from qstar_core.gate.examples import with_texts
 from qstar_core.gate.expectations import Facts
@@ -14,11 +12,11 @@ from qstar_core.gate.files import check_files
 from qstar_core.gate.judge import judge
 from qstar_core.gate.reading import read_hashes, read_previous, read_samples, read_texts
 from qstar_core.gate.version import Given, Hashes, Previous
-from qstar_core.records import FileRef, GateReport, Manifest, MixSummary
+from qstar_core.records import FileRef, GateReport, Manifest
 from qstar_core.stages.lines import load_record
 from qstar_core.stages.outputs import DATA, DIAGNOSTICS, traces_schema
 from qstar_core.stages.plan import Plan
-from qstar_core.stages.refine import Staged, staged
+from qstar_core.stages.refine import staged
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import download_verified
 from qstar_core.store.versions import Versions
@@ -62,16 +60,6 @@ def docs_prefix(plan: Plan) -> str:
 
 def gate_report(workspace: Workspace, plan: Plan) -> GateReport:
     return load_record(workspace.store, gate_key(plan), GateReport)
-
-
-def summaries(workspace: Workspace, found: Staged) -> Iterator[MixSummary]:
-    """Of every sample that has one, in the order of the plan."""
-    with workspace.scratch() as scratch:
-        path = _downloaded(workspace, found.files, _DIAGNOSTICS, scratch / "diagnostics.parquet")
-        for batch in pq.ParquetFile(path).iter_batches(columns=list(MixSummary.model_fields)):
-            for row in batch.to_pylist():
-                if row["tokens"] is not None:
-                    yield MixSummary.model_validate(row)
 
 
 def _earlier(workspace: Workspace, plan: Plan) -> list[Manifest]:

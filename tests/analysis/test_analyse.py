@@ -29,7 +29,8 @@ def test_what_is_written_is_what_is_returned(tmp_path: Path) -> None:
 
 def test_figures_are_written_and_show_something(tmp_path: Path) -> None:
     analysis = analyse(two_files(tmp_path), tmp_path / "out")
-    assert analysis.figures == ("alpha_mean.png", "ess_ratio_mean.png", "kl_theta_kl_t.png")
+    assert analysis.figures == ("alpha_mean.png", "ess_ratio_mean.png", "kl_theta_mean.png", "kl_t_mean.png",
+                                "log_z_sum.png", "kl_theta_kl_t.png")
     for name in analysis.figures:
         pixels = matplotlib.image.imread(tmp_path / "out" / name)[..., :3]
         assert pixels.shape[0] > 400 and pixels.shape[1] > 600

@@ -22,7 +22,7 @@ from qstar_core.records import (
     Trace,
     Verdict,
 )
-from qstar_core.report.data import ReportData, ShownSample
+from qstar_core.report.data import ReportData, ShownSample, Summaries
 
 WORDS = ("Natalia", " sold", " 48", " clips", " in", " April", ",", " so", " 48", " /", " 2", " =", " 24", ".", "\n")
 
@@ -54,6 +54,11 @@ def summary_of(seed: int = 0, **changes: Any) -> MixSummary:
         "entropy_theta_mean": 0.8, "entropy_t_mean": 0.5, "policy_tokens": 0,
     }
     return MixSummary(**(values | changes))
+
+
+def columns_of(*records: MixSummary) -> Summaries:
+    return {name: np.asarray([getattr(record, name) for record in records], dtype=np.float64)
+            for name in MixSummary.model_fields}
 
 
 def shown_of(index: int = 0, *, outcome: Outcome = Outcome.KEPT, reason: str = "", length: int = 15,
@@ -105,7 +110,7 @@ def report_data(samples: tuple[ShownSample, ...] | None = None, **changes: Any) 
                    for role in ("student", "teacher")},
         "settings": {"alpha": {"method": "kl_symmetric", "low": 0.0}, "seed": 7, "stops": ["a", "b"]},
         "speed": {"tokens_per_second": 1234.5, "samples_per_minute": 310.0, "seconds": 61.0},
-        "summaries": tuple(summary_of(seed) for seed in range(400)),
-        "samples": samples,
+        "summaries": columns_of(*(summary_of(seed) for seed in range(400))),
+        "samples": samples, "total": len(samples), "megabytes": 10.0,
     }
     return ReportData(**(values | changes))

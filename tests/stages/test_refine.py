@@ -6,17 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from qstar_core.engine.protocol import Job
 from qstar_core.errors import NotFoundError
 from qstar_core.records import GateVerdict
-from qstar_core.stages.judging import gate_report, judge_round, summaries
+from qstar_core.stages.judging import gate_report, judge_round
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.refine import NAMES, Staged, refine, staged
-from qstar_core.stages.reporting import report_key, write_report
+from qstar_core.stages.reporting import report_key, summary_columns, write_report
 from qstar_core.store.integrity import sha256_bytes
+from tests.report.reading import samples
 from tests.stages.scripted import TEACHER_MARK, Project, finished_of
 
 
@@ -142,7 +144,10 @@ def test_the_gate_measures_every_finished_sample(refined: tuple[Project, Plan, S
             made = finished_of(Job(name, line.pair, line.first_draw + offset), engine.answers[line.prompt.id])
             if made.sample.summary is not None:
                 expected.append(made.sample.summary)
-    assert list(summaries(project.workspace(), found)) == expected
+    with project.workspace().scratch() as scratch:
+        columns = summary_columns(project.workspace(), found, scratch)
+    for name, values in columns.items():
+        np.testing.assert_array_equal(values, np.float64([getattr(summary, name) for summary in expected]), name)
     report = judge_round(project.workspace(), plan)
     assert report == gate_report(project.workspace(), plan)
     checks = {check.name: check for check in report.checks}
@@ -170,7 +175,7 @@ def test_the_report_is_a_page_with_a_choice_of_every_outcome(refined: tuple[Proj
     assert key == report_key(plan)
     page = project.store.read(key).decode()
     assert page.lstrip().lower().startswith("<!doctype html>") and plan.version in page
-    shown = [row for row in lines(project, plan, "diagnostics/diagnostics.jsonl") if row["sample_id"] in page]
+    shown = samples(page)
     assert len(shown) == project.settings.output.report_samples
     assert {row["outcome"] for row in shown} == {"kept", "dropped", "failed"}
     assert write_report(project.workspace(), plan).key == key and project.store.read(key).decode() == page
