@@ -1,4 +1,4 @@
-"""Trained students on an object store, immutable once their `checkpoint.json` is there; and the hash of a model's files.
+"""Trained students on an object store, immutable once their `checkpoint.json` is there, and the hash of their files.
 
 `checkpoints/<line>/<id>/<file>`: the files first, `checkpoint.json` last by a conditional write, so that a reader sees
 a whole checkpoint or none. What comes back is compared with the recorded hashes. Safetensors only.
