@@ -30,11 +30,15 @@ _WITHOUT_WEIGHTS = tuple(pattern for pattern in DECISIVE if "safetensors" not in
 
 def resolve_models(settings: Settings, store: ObjectStore, on_progress: Progress | None = None) -> dict[str, ModelRef]:
     """`student` and `teacher`, present on this machine."""
-    student = promoted_student(settings.student, store) if settings.student.model == LATEST else settings.student.model
     return {
-        "student": resolve(student, settings.student.revision, on_progress, settings.student.base),
+        "student": resolve_student(settings.student, store, on_progress),
         "teacher": resolve(settings.teacher.model, settings.teacher.revision, on_progress),
     }
+
+
+def resolve_student(settings: StudentSettings, store: ObjectStore, on_progress: Progress | None = None) -> ModelRef:
+    name = promoted_student(settings, store) if settings.model == LATEST else settings.model
+    return resolve(name, settings.revision, on_progress, settings.base)
 
 
 def tokenizer_folders(settings: Settings, store: ObjectStore) -> dict[str, Path]:
