@@ -1,6 +1,6 @@
 """The `qstar` command. A failure is one line on stderr that names the thing and the fix, and an exit code of its own:
 1 unexpected, 2 settings or usage, 3 data, 4 model, 5 engine, 6 store, 7 gate refused, 8 server, 9 waits for approval,
-130 interrupted.
+10 training, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from flows.commands.inspect import inspect
 from flows.commands.run import demo, generate, refresh
 from flows.commands.settings import config
 from flows.commands.stack import down, up
+from flows.commands.train import train
 from flows.console import err
 from qstar_core.errors import QstarError, ServerError
 from qstar_core.home import subfolder
@@ -31,6 +32,7 @@ from qstar_core.home import subfolder
 click.rich_click.COMMAND_GROUPS = {
     "qstar": [
         {"name": "Make data", "commands": ["inspect", "demo", "generate", "refresh"]},
+        {"name": "Train", "commands": ["train"]},
         {"name": "Look at data", "commands": ["datasets", "analyze", "export"]},
         {"name": "Set up", "commands": ["config", "doctor", "up", "down", "completion"]},
     ]
@@ -48,7 +50,7 @@ def qstar() -> None:
 
 
 _COMMANDS = (
-    inspect, demo, generate, refresh, datasets, analyze, export_version, config, doctor, up, down, completion,
+    inspect, demo, generate, refresh, train, datasets, analyze, export_version, config, doctor, up, down, completion,
 )
 for command in _COMMANDS:
     qstar.add_command(command)

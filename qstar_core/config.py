@@ -5,16 +5,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from qstar_core.recipes import Recipe
 from qstar_core.records import JsonObject
+from qstar_core.section import Section as Section
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class S3Settings(Section):
@@ -365,4 +363,6 @@ class Settings(Section):
     gate: GateSettings = GateSettings()
     export: ExportSettings = ExportSettings()
     output: OutputSettings = OutputSettings()
+    training: Recipe | None = Field(None, description="How `qstar train` trains: `recipe` and its settings, below; "
+                                                      "empty: sft")
     store: StoreSettings = StoreSettings()

@@ -49,6 +49,12 @@ class NoMemoryError(EngineError):
     """The samples in flight do not fit into memory."""
 
 
+class TrainingError(QstarError):
+    """Training failed: NaN loss, no memory, a state that cannot be resumed."""
+
+    exit_code = 10
+
+
 class StoreError(QstarError):
     """The object store refused, failed or cannot be reached."""
 
