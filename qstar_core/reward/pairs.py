@@ -51,8 +51,9 @@ class PairSet:
 
 
 def usable(pairs: Iterable[PreferencePair], name: str, dropped: Counter[str] | None = None) -> PairSet:
-    """The pairs that say something. DataError where none does, which is what a set of one class comes to."""
-    counts = Counter(dropped or {})
+    """The pairs that say something. DataError where none does, which is what a set of one class comes to. `dropped` may
+    be filled by the reader of the rows, while they come."""
+    counts: Counter[str] = Counter() if dropped is None else dropped
     kept: dict[tuple[str, str, str], PreferencePair] = {}
     for pair in pairs:
         key = (pair.prompt_id, pair.chosen, pair.rejected)

@@ -198,7 +198,8 @@ def test_a_loss_that_is_no_number_ends_it(base: ModelRef, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("pairs", "changes", "error", "told"), [
-    ([pair(prompt=f"sort {i} 1", chosen="answer" + " 3" * 9) for i in range(20)], {"max_length": 8}, DataError, "longer than reward.max_length"),
+    ([pair(prompt=f"sort {i} 1", chosen="answer" + " 3" * 9) for i in range(20)], {"max_length": 8}, DataError,
+     "longer than reward.max_length"),
     ([pair()], {}, DataError, "leaves"),
     ([pair(prompt=f"sort {i} 1") for i in range(12)], {}, DataError, "too few to judge"),
 ])
