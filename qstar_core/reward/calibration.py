@@ -84,7 +84,9 @@ def _isotonic(differences: Doubles) -> tuple[tuple[float, float], ...]:
     at, which, counts = np.unique(np.concatenate([differences, -differences]), return_inverse=True, return_counts=True)
     wins = np.bincount(which, weights=np.repeat([1.0, 0.0], len(differences)))
     found = isotonic_regression(wins / counts, weights=counts.astype(float)).x
-    return tuple((float(d), float(p)) for d, p in zip(at, found, strict=True))
+    steps = np.diff(found) != 0  # of a level stretch its two ends are enough
+    kept = np.concatenate([[True], steps]) | np.concatenate([steps, [True]])
+    return tuple((float(d), float(p)) for d, p in zip(at[kept], found[kept], strict=True))
 
 
 def _logistic(chosen: Doubles, rejected: Doubles) -> tuple[float, float]:
