@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from qstar_core.config import Settings
+from qstar_core.config import RewardSettings, RlhfSettings, Settings
 from qstar_core.recipes import RECIPES, Training
 from qstar_core.records import JsonObject
 
@@ -29,7 +29,8 @@ HEADING = """
 | setting | type | default | what it is for |
 |---|---|---|---|
 """
-NAMES = {int: "integer", float: "number", bool: "true or false", str: "text", JsonObject: "mapping"}
+NAMES = {int: "integer", float: "number", bool: "true or false", str: "text", JsonObject: "mapping",
+         RewardSettings: "mapping", RlhfSettings: "mapping"}
 
 
 def leaves(section: BaseModel, prefix: str = "", told: str = "") -> Iterator[tuple[str, Any, Any, str]]:

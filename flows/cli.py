@@ -21,6 +21,7 @@ from flows.commands.datasets import datasets
 from flows.commands.doctor import doctor
 from flows.commands.export import export_version
 from flows.commands.inspect import inspect
+from flows.commands.reward import reward, rlhf
 from flows.commands.run import demo, generate, refresh
 from flows.commands.settings import config
 from flows.commands.stack import down, up
@@ -32,7 +33,7 @@ from qstar_core.home import subfolder
 click.rich_click.COMMAND_GROUPS = {
     "qstar": [
         {"name": "Make data", "commands": ["inspect", "demo", "generate", "refresh"]},
-        {"name": "Train", "commands": ["train"]},
+        {"name": "Train", "commands": ["train", "reward", "rlhf"]},
         {"name": "Look at data", "commands": ["datasets", "analyze", "export"]},
         {"name": "Set up", "commands": ["config", "doctor", "up", "down", "completion"]},
     ]
@@ -50,7 +51,8 @@ def qstar() -> None:
 
 
 _COMMANDS = (
-    inspect, demo, generate, refresh, train, datasets, analyze, export_version, config, doctor, up, down, completion,
+    inspect, demo, generate, refresh, train, reward, rlhf, datasets, analyze, export_version, config, doctor, up, down,
+    completion,
 )
 for command in _COMMANDS:
     qstar.add_command(command)

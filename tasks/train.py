@@ -32,13 +32,13 @@ _EVERY_S = 10.0
 def train_task(settings: Settings, data: str) -> Checkpoint:
     """The checkpoint is in the store; retried or run again, it goes on from the last state."""
     request = TrainRequest(settings=settings, data=data)
-    shown = _Shown(settings.student.line, request.recipe_name)
+    shown = Shown(settings.student.line, request.recipe_name)
     checkpoint = run_training(request, Workspace.open(settings).store, shown)
     shown.end(checkpoint)
     return checkpoint
 
 
-class _Shown:
+class Shown:
     """Tells the terminal of every step, and the Prefect server of the curves every few seconds."""
 
     def __init__(self, line: str, recipe: str) -> None:

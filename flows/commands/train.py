@@ -49,12 +49,17 @@ def train(config_path: str | None, recipe: str | None, data: str, student: str |
 def _flags(recipe: str | None, student: str | None, line: str | None, dataset: str | None,
            chosen: tuple[str, ...]) -> dict[str, Any]:
     named = {"training.recipe": recipe, "student.model": student, "student.line": line, "dataset": dataset}
-    flags: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    return {name: value for name, value in named.items() if value is not None} | read_settings("training", chosen)
+
+
+def read_settings(section: str, chosen: tuple[str, ...]) -> dict[str, Any]:
+    """What `--set NAME=VALUE` says, by dotted name."""
+    flags: dict[str, Any] = {}
     for text in chosen:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise ConfigError(f"--set {text!r:.80} is no NAME=VALUE", "write it like learning_rate=1e-4")
-        flags[f"training.{name}"] = _read(text, value)
+        flags[f"{section}.{name}"] = _read(text, value)
     return flags
 
 

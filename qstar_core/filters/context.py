@@ -19,8 +19,12 @@ class Embedder(Protocol):
 
 
 class Scorer(Protocol):
-    def score(self, conversations: Sequence[tuple[Message, ...]]) -> list[float]:
-        """One raw number a conversation, higher is better."""
+    def score(self, prompts: Sequence[tuple[Message, ...]], completions: Sequence[str]) -> list[float]:
+        """One raw number a reply, higher is better."""
+        ...
+
+    def probability(self, raw: float) -> float:
+        """That a reply with this score is a good one. ConfigError where the scorer is not calibrated."""
         ...
 
 
@@ -39,12 +43,14 @@ def _absent(*_: str) -> NoReturn:
 @dataclass(frozen=True, slots=True)
 class FilterContext:
     """`cache` outlives the round; `texts` are the questions and solutions of a source; `earlier` the rows of the
-    version before; `present` raises where a checkpoint is missing, `embedder` and `scorer` load it."""
+    version before; `present` raises where a checkpoint is missing, `calibrated` where it gives no probabilities,
+    `embedder` and `scorer` load it."""
 
     cache: Path | None = None
     texts: Callable[[str], Iterator[str]] = _absent
     earlier: Callable[[], Iterator[EarlierRow]] = _absent
     present: Callable[[str], object] = _absent
+    calibrated: Callable[[str], object] = _absent
     embedder: Callable[[str], Embedder] = _absent
     scorer: Callable[[str], Scorer] = _absent
 

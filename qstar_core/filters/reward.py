@@ -1,7 +1,8 @@
 """Drops what a reward model likes least: a share of the round, or everything below a calibrated probability.
 
 The raw output of a reward model has no scale of its own: "0.7" means nothing until slope and intercept were fitted to
-samples that people judged. Without them only a percentile is offered.
+replies that are known to be good or bad. A checkpoint that `qstar reward train` made brings them along; of any other
+they are given, or only a percentile is offered.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pydantic import Field, model_validator
 
 from qstar_core.filters.base import Candidate, Finding, Options, RoundFilter
 from qstar_core.filters.context import FilterContext, Scorer
-from qstar_core.records import Message, Role
 
 
 class Calibration(Options):
@@ -28,17 +28,16 @@ class Calibration(Options):
 
 
 class RewardOptions(Options):
-    model: str = Field(description="Sequence-classification checkpoint with one output: folder or hub id")
+    model: str = Field(description="Reward model: folder, hub id, or store:LINE for one trained here")
     percentile: float | None = Field(None, gt=0, lt=100, description="Share of the round to drop: the lowest")
     min_score: float | None = Field(None, ge=0, le=1, description="Lowest calibrated probability that passes")
-    calibration: Calibration | None = Field(None, description="slope and intercept that make a score a probability")
+    calibration: Calibration | None = Field(None, description="slope and intercept that make a score a "
+                                                                      "probability; empty: the checkpoint's own")
 
     @model_validator(mode="after")
     def _one_bound(self) -> RewardOptions:
         if (self.percentile is None) == (self.min_score is None):
             raise ValueError("set percentile or min_score, and not both")
-        if self.min_score is not None and self.calibration is None:
-            raise ValueError("min_score means something only with calibration: {slope, intercept}")
         return self
 
 
@@ -56,13 +55,15 @@ class RewardFilter(RoundFilter[RewardOptions]):
 
     def check(self) -> None:
         self._context.present(self._options.model)
+        if self._options.min_score is not None and self._options.calibration is None:
+            self._context.calibrated(self._options.model)
 
     def measure(self, candidates: Sequence[Candidate]) -> list[float]:
-        raw = self._scorer.score([(*candidate.prompt.messages,
-                                   Message(role=Role.ASSISTANT, content=candidate.sample.completion))
-                                  for candidate in candidates])
-        calibration = self._options.calibration
-        return raw if calibration is None else [calibration.probability(value) for value in raw]
+        raw = self._scorer.score([candidate.prompt.messages for candidate in candidates],
+                                 [candidate.sample.completion for candidate in candidates])
+        if self._options.calibration is not None:
+            return [self._options.calibration.probability(value) for value in raw]
+        return raw if self._options.min_score is None else [self._scorer.probability(value) for value in raw]
 
     def settle(self, measured: Sequence[float]) -> None:
         if measured and self._options.percentile is not None:

@@ -10,31 +10,36 @@ import pyarrow.parquet as pq
 
 from qstar_core.config import Settings, SourceSettings
 from qstar_core.engine.embedding import MINILM, EmbeddingModel, minilm_folder
-from qstar_core.engine.scoring import RewardModel
 from qstar_core.filters.chain import FilterChain
 from qstar_core.filters.context import EarlierRow, FilterContext
 from qstar_core.home import subfolder
-from qstar_core.models import resolve
 from qstar_core.records import FileRef
+from qstar_core.reward.calibration import check_calibrated
+from qstar_core.reward.finding import find_reward_model
+from qstar_core.reward.model import load_reward_model
 from qstar_core.sources.reading import read_source
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import download_verified
+from qstar_core.store.objects import ObjectStore
 from qstar_core.store.versions import Versions
 
 _DATA = "/data/data.parquet"
 
 
 def check_filters(settings: Settings) -> None:
-    FilterChain(settings.filters, FilterContext(texts=source_texts, present=_folder)).check()
+    store = Workspace.open(settings).store
+    context = FilterContext(texts=source_texts, present=functools.partial(_folder, store),
+                            calibrated=lambda name: check_calibrated(_folder(store, name)))
+    FilterChain(settings.filters, context).check()
 
 
 def filter_context(workspace: Workspace, plan: Plan) -> FilterContext:
-    device = workspace.settings.engine.device
-    return FilterContext(cache=subfolder("cache"), texts=source_texts, present=_folder,
+    device, store = workspace.settings.engine.device, workspace.store
+    return FilterContext(cache=subfolder("cache"), texts=source_texts, present=functools.partial(_folder, store),
                          earlier=functools.partial(earlier_rows, workspace, plan),
-                         embedder=lambda name: EmbeddingModel(_folder(name), device),
-                         scorer=lambda name: RewardModel(_folder(name), device))
+                         embedder=lambda name: EmbeddingModel(_folder(store, name), device),
+                         scorer=lambda name: load_reward_model(find_reward_model(store, name), device))
 
 
 def source_texts(name: str) -> Iterator[str]:
@@ -73,5 +78,5 @@ def _earlier_data(workspace: Workspace, plan: Plan) -> FileRef | None:
     return None
 
 
-def _folder(name: str) -> Path:
-    return minilm_folder() if name == MINILM else Path(resolve(name, None).path)
+def _folder(store: ObjectStore, name: str) -> Path:
+    return minilm_folder() if name == MINILM else Path(find_reward_model(store, name).path)

@@ -57,7 +57,7 @@ def train(request: TrainRequest, store: ObjectStore, on_progress: OnProgress,
         for text in rows.told:
             on_progress(Progress(text=text))
         run = _Run(recipe, request.recipe_name, request.settings, student, rows, hardware, on_progress, reward)
-        with _folder(run.key) as folder:
+        with run_folder(run.key) as folder:
             made = run.fit(folder, portions)
             final = folder / "final"
             save_student(made.trainer, made.student, final)
@@ -108,7 +108,7 @@ class _Run:
             try:
                 return self._attempt(folder, portions)
             except RuntimeError as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 said = str(error).strip().splitlines()[0][:200]
             if torch.cuda.is_available():
@@ -172,12 +172,12 @@ class _Run:
         trainer.remove_callback(PrinterCallback)
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
+def out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 @contextmanager
-def _folder(key: str) -> Iterator[Path]:
+def run_folder(key: str) -> Iterator[Path]:
     """The run's own folder, which only one process uses at a time. Several processes of one run share it."""
     folder = subfolder("training") / key
     folder.mkdir(exist_ok=True)

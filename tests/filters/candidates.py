@@ -46,8 +46,11 @@ class Lengths:
                            for text in texts], dtype=np.float32)
         return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
-    def score(self, conversations: Sequence[tuple[Message, ...]]) -> list[float]:
-        return [float(len(conversation[-1].content)) for conversation in conversations]
+    def score(self, prompts: Sequence[tuple[Message, ...]], completions: Sequence[str]) -> list[float]:
+        return [float(len(completion)) for completion in completions]
+
+    def probability(self, raw: float) -> float:
+        return min(raw / 20, 1.0)
 
 
 def exam(name: str) -> Iterator[str]:

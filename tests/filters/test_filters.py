@@ -109,6 +109,8 @@ TESTS = "assert add(2, 3) == 5"
      ""),
     ("reward", candidate("no"), {"model": "m", "min_score": 0.5, "calibration": {"slope": 1, "intercept": -3}},
      "low reward"),
+    ("reward", candidate("twelve chars"), {"model": "m", "min_score": 0.5}, ""),
+    ("reward", candidate("ten chars"), {"model": "m", "min_score": 0.5}, "low reward"),
 ])
 def test_a_filter_keeps_or_says_why_not(name: str, given_: Candidate, options: dict[str, Any], reason: str) -> None:
     found = verdict(name, given_, **options)
@@ -199,7 +201,7 @@ def test_the_funnel_adds_up(samples: list[Candidate], steps: list[FilterStep]) -
     ([{"name": "finish", "options": {"x": 1}}], ["filters.0.options.x"]),
     ([{"name": "contamination"}], ["filters.0.options.against is missing"]),
     ([{"name": "reward", "options": {"model": "m"}}], ["filters.0.options", "percentile or min_score"]),
-    ([{"name": "reward", "options": {"model": "m", "min_score": 0.7}}], ["calibration"]),
+    ([{"name": "reward", "options": {"model": "m", "min_score": 0.7, "percentile": 5}}], ["not both"]),
     ([{"name": "answer", "options": {"method": "regex"}}], ["pattern belongs to method: regex"]),
     ([{"name": "answer", "options": {"method": "regex", "pattern": "a("}}], ["pattern", "not a regular expression"]),
     ([{"name": "answer", "options": {"method": "regex", "pattern": "a"}}], ["needs a group"]),

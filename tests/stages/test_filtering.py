@@ -17,7 +17,7 @@ from qstar_core.stages.planning import check_settings
 from qstar_core.stages.publishing import publish
 from qstar_core.stages.refine import refine
 from qstar_core.stages.reporting import write_report
-from tests.engine.test_scoring import checkpoint
+from tests.reward.models import checkpoint
 from tests.stages.scripted import Project
 
 
