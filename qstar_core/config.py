@@ -416,7 +416,7 @@ class PromotionSettings(Section):
     level: float = Field(0.05, gt=0, lt=0.5, description="Error rate of each one-sided test")
     min_gain: float = Field(0.0, ge=0, description="Smallest gain worth a promotion, beside the test")
     margins: dict[str, Annotated[float, Field(ge=0)]] = Field(
-        {"accuracy": 0.1, "hedging": 0.02, "leaks": 0.02},
+        {"accuracy": 0.1, "hedging": 0.02, "leaks": 0.05},
         description="How much worse a measure may be, shown by a test: the first on guard sets, all others on the "
                     "target and on guard sets")
     max_kl: float | None = Field(2.0, gt=0, description="Largest mean KL(new‖old) per token of the new student's "

@@ -7,22 +7,22 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
-from qstar_core.config import EvaluationSettings, FilterStep, GateSettings, Settings
+from qstar_core.config import EvaluationSettings, GateSettings, Settings
 from qstar_core.errors import DataError, RowError
 from qstar_core.evaluation.likelihood import Likelihood
 from qstar_core.evaluation.speaker import GREEDY, OnReply, Speaker
-from qstar_core.evaluation.verdicts import Correctness, judge_replies
+from qstar_core.evaluation.verdicts import Correctness, Verdicts
 from qstar_core.records import Prompt, PromptPair, Sample
 
 
 class Given:
     """`prompts` are those that the model can take, `skipped` counts the others by reason."""
 
-    def __init__(self, name: str, prompts: Sequence[Prompt], speaker: Speaker, settings: Settings,
-                 on_reply: OnReply | None = None) -> None:
+    def __init__(self, name: str, prompts: Sequence[Prompt], speaker: Speaker, verdicts: Verdicts,
+                 settings: Settings, on_reply: OnReply | None = None) -> None:
         self.evaluation: EvaluationSettings = settings.evaluation
         self.gate: GateSettings = settings.gate
-        self._speaker, self._on_reply = speaker, on_reply
+        self._speaker, self._verdicts, self._on_reply = speaker, verdicts, on_reply
         self.prompts: list[Prompt] = []
         self._pairs: list[PromptPair] = []
         skipped: Counter[str] = Counter()
@@ -51,9 +51,6 @@ class Given:
         """Of the worked solutions; without tokens where a problem has none."""
         return self._speaker.likelihoods(self._pairs, [prompt.solution or "" for prompt in self.prompts])
 
-    def verdicts(self, replies: Sequence[Sequence[Sample]]) -> list[list[Correctness]]:
-        return judge_replies(self._verifier, self.prompts, replies)
-
-    @property
-    def _verifier(self) -> FilterStep:
-        return self.evaluation.verifier
+    def correct(self, replies: Sequence[Sequence[Sample]]) -> list[list[Correctness]]:
+        """One list a problem."""
+        return self._verdicts.of(self.prompts, replies)

@@ -16,6 +16,7 @@ from typing import Any
 from qstar_core.config import Settings
 from qstar_core.engine.hf import resolve_device
 from qstar_core.errors import ConfigError, DataError, EngineError
+from qstar_core.evaluation.intervals import ALONE
 from qstar_core.evaluation.score import Measure, checked
 from qstar_core.home import subfolder
 from qstar_core.models import present
@@ -26,7 +27,7 @@ _SUFFIX = "_stderr"
 
 
 def harness_measures(model: ModelRef, settings: Settings) -> tuple[Measure, ...]:
-    """Of every task in `evaluation.harness`; the interval is the value ± z standard errors as the harness tells them."""
+    """Of every task in `evaluation.harness`; the interval is the value ± z times the harness's standard error."""
     wanted = settings.evaluation
     if not wanted.harness:
         return ()
@@ -53,7 +54,8 @@ def read_results(text: str, confidence: float) -> list[Measure]:
         return [measure for task, metrics in sorted(tasks.items())
                 for measure in _of_task(task, metrics, int(counts.get(task, {}).get("effective", 0)), confidence)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"the results of {_PROGRAM} cannot be read: {error}", "use a release with JSON results") from None
+        raise DataError(f"the results of {_PROGRAM} cannot be read: {error}",
+                        "use a release that writes JSON") from None
 
 
 def _of_task(task: str, metrics: dict[str, Any], n: int, confidence: float) -> list[Measure]:
@@ -66,10 +68,11 @@ def _of_task(task: str, metrics: dict[str, Any], n: int, confidence: float) -> l
         label = f"lm-eval/{task}/{metric}" + (f",{chosen}" if chosen not in ("", "none") else "")
         checked(label, value)
         error = metrics.get(f"{metric}{_SUFFIX},{chosen}" if chosen else f"{metric}{_SUFFIX}")
-        sure = isinstance(error, int | float) and math.isfinite(error)
-        found.append(Measure(name=label, value=float(value), low=value - z * error if sure else None,
-                             high=value + z * error if sure else None, n=n,
-                             method="lm-eval standard error" if sure else "no interval"))
+        if isinstance(error, int | float) and math.isfinite(error):
+            found.append(Measure(name=label, value=float(value), low=value - z * error, high=value + z * error, n=n,
+                                 method="standard error"))
+        else:
+            found.append(Measure(name=label, value=float(value), low=None, high=None, n=n, method=ALONE))
     return found
 
 

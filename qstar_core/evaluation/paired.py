@@ -1,8 +1,8 @@
 """Two students on the same problems: is the new one better, and how much worse may it be?
 
 `better` tests one-sided against chance: McNemar's exact test where every problem is right or wrong, else a paired
-permutation test that flips the sign of each problem's difference. `difference` is new − old with an interval: Newcombe's
-score interval for paired shares, which stays honest with few problems and with none that differ, else a bootstrap over
+permutation test that flips the sign of each problem's difference. `difference` is new − old with an interval: for
+shares Newcombe's score interval, which stays honest with few problems and with none that differ, else a bootstrap over
 problems.
 """
 

@@ -32,8 +32,8 @@ class Measure(Record):
 
 
 class SetScore(Record):
-    """`replies` are the greedy ones, in the order of `prompts`. `skipped` counts problems that this model's tokenizer or
-    context cannot take, by reason."""
+    """`replies` are the greedy ones, in the order of `prompts`. `skipped` counts problems that this model's tokenizer
+    or context cannot take, by reason."""
 
     name: str
     role: SetRole
@@ -44,10 +44,13 @@ class SetScore(Record):
 
 
 class Score(Record):
-    """One checkpoint on one suite. `final`: the suite only reports, and never decides."""
+    """One checkpoint on one suite. `sha256` covers all that decides its replies, an adapter's base included, and
+    `checkpoint` the files of its own folder, as a Checkpoint records it. `final`: the suite only reports, and never
+    decides."""
 
     model: str
     sha256: str
+    checkpoint: str
     suite: str
     final: bool
     measures: tuple[Measure, ...]

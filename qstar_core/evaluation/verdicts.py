@@ -7,12 +7,12 @@ What could not be judged is neither right nor wrong. Verification applies to no 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from enum import Enum
+from types import TracebackType
 
 from qstar_core.config import FilterStep
-from qstar_core.filters.answer import ERROR
-from qstar_core.filters.base import Candidate, Finding
+from qstar_core.filters.answer import ERROR as VERIFIER_ERROR
+from qstar_core.filters.base import Candidate, Finding, Judgement
 from qstar_core.filters.chain import configured
 from qstar_core.filters.code import CodeFilter
 from qstar_core.filters.context import NO_CONTEXT
@@ -25,22 +25,41 @@ class Correctness(Enum):
     UNJUDGED = "unjudged"
 
 
-def judge_replies(verifier: FilterStep, prompts: Sequence[Prompt],
-                  replies: Sequence[Sequence[Sample]]) -> list[list[Correctness]]:
-    """One list a problem, in order."""
-    (step,) = configured([verifier], NO_CONTEXT)
-    with closing(step.filter) as judge:
-        asked = [(index, Candidate(prompt, sample)) for index, prompt in enumerate(prompts)
-                 if _applies(verifier, prompt) for sample in replies[index]]
-        judged = judge.judge_many([candidate for _, candidate in asked])
-    found: list[list[Correctness]] = [[] if _applies(verifier, prompt) else [Correctness.UNJUDGED] * len(replies[index])
-                                      for index, prompt in enumerate(prompts)]
-    for (index, _), judgement in zip(asked, judged, strict=True):
-        reason = judgement.reason if isinstance(judgement, Finding) else judgement
-        found[index].append(Correctness.RIGHT if reason is None else
-                            Correctness.UNJUDGED if reason.endswith("error") else Correctness.WRONG)
-    return found
+class Verdicts:
+    """A context manager: leaving it ends the processes that the filter started."""
+
+    def __init__(self, verifier: FilterStep) -> None:
+        self._programs = verifier.name == CodeFilter.name
+        (self._step,) = configured([verifier], NO_CONTEXT)
+
+    def of(self, prompts: Sequence[Prompt], replies: Sequence[Sequence[Sample]]) -> list[list[Correctness]]:
+        """One list a problem, in order."""
+        found: list[list[Correctness]] = [[] for _ in prompts]
+        places: list[list[Correctness]] = []
+        asked: list[Candidate] = []
+        for place, prompt, samples in zip(found, prompts, replies, strict=True):
+            if not self._applies(prompt):
+                place += [Correctness.UNJUDGED] * len(samples)
+                continue
+            places += [place] * len(samples)
+            asked += [Candidate(prompt, sample) for sample in samples]
+        for place, judgement in zip(places, self._step.filter.judge_many(asked), strict=True):
+            place.append(_correctness(judgement))
+        return found
+
+    def _applies(self, prompt: Prompt) -> bool:
+        return prompt.answer is not None and (prompt.kind == "code") == self._programs
+
+    def __enter__(self) -> Verdicts:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._step.filter.close()
 
 
-def _applies(verifier: FilterStep, prompt: Prompt) -> bool:
-    return prompt.answer is not None and (prompt.kind == "code") == (verifier.name == CodeFilter.name)
+def _correctness(judgement: Judgement) -> Correctness:
+    reason = judgement.reason if isinstance(judgement, Finding) else judgement
+    if reason is None:
+        return Correctness.RIGHT
+    return Correctness.UNJUDGED if reason == VERIFIER_ERROR else Correctness.WRONG

@@ -1,9 +1,9 @@
 """How sure a statistic of a sample of prompts is.
 
 Draws of one prompt resemble each other, so whole prompts are drawn anew, with all of their rows. A statistic is a
-function of sums over rows. The interval holds the middle of the resampled statistics, 95 % unless asked otherwise, moved
-so that their mean is the estimate (a distance grows by resampling alone). The seed is fixed: the same rows give the
-same numbers.
+function of sums over rows. The interval holds the middle of the resampled statistics, 95 % of them unless asked
+otherwise, moved so that their mean is the estimate (a distance grows by resampling alone). The seed is fixed: the same
+rows give the same numbers.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class Accuracy:
     higher: ClassVar[bool | None] = True
 
     def figures(self, given: Given) -> Iterator[tuple[str, Parts]]:
-        verdicts = [one for (one,) in given.verdicts([[sample] for sample in given.greedy])]
+        verdicts = [one for (one,) in given.correct([[sample] for sample in given.greedy])]
         yield self.figure, tuple((0.0, 0.0) if one is Correctness.UNJUDGED else part(float(one is Correctness.RIGHT))
                                  for one in verdicts)
         errors = [one is Correctness.UNJUDGED and prompt.answer is not None

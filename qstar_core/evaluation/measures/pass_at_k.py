@@ -20,7 +20,7 @@ class PassAtK:
     higher: ClassVar[bool | None] = True
 
     def figures(self, given: Given) -> Iterator[tuple[str, Parts]]:
-        verdicts = given.verdicts(given.drawn)
+        verdicts = given.correct(given.drawn)
         for k in sorted(set(given.evaluation.pass_at)):
             yield f"{self.figure}@{k}", tuple(self._part(one, k) for one in verdicts)
 
