@@ -415,10 +415,10 @@ class PromotionSettings(Section):
     measure: str = Field("accuracy", description="Measure of the target set that must be better")
     level: float = Field(0.05, gt=0, lt=0.5, description="Error rate of each one-sided test")
     min_gain: float = Field(0.0, ge=0, description="Smallest gain worth a promotion, beside the test")
-    margins: dict[str, Annotated[float, Field(ge=0)]] = Field(
+    margins: dict[str, Annotated[float, Field(ge=0)] | None] = Field(
         {"accuracy": 0.1, "hedging": 0.02, "leaks": 0.05},
-        description="How much worse a measure may be, shown by a test: the first on guard sets, all others on the "
-                    "target and on guard sets")
+        description="How much worse a figure may be, shown by a test on every guard set, and on the target set unless "
+                    "it is the one that decides; empty: no bound")
     max_kl: float | None = Field(2.0, gt=0, description="Largest mean KL(new‖old) per token of the new student's "
                                                         "samples; empty: no bound")
     kl_prompts: int = Field(32, ge=1, le=10_000, description="Problems that KL is estimated on")

@@ -12,7 +12,7 @@ from qstar_core.evaluation.judging import Judge, judge_of
 from qstar_core.evaluation.score import Measure, Score
 from qstar_core.evaluation.suite import Suite, problems, rotating_suite
 from qstar_core.evaluation.win_rate import WinRate, win_rate
-from qstar_core.promotion.decide import INFINITE, decide
+from qstar_core.promotion.decide import INFINITE, check_figures, decide
 from qstar_core.promotion.decision import Decision
 from qstar_core.records import ModelRef
 from qstar_core.store.objects import ObjectStore
@@ -33,10 +33,11 @@ class Comparison:
 def compare(settings: Settings, store: ObjectStore, old: ModelRef | None, new: ModelRef, round_name: str,
             judge: Judge | None = None, on_progress: OnProgress | None = None) -> Comparison:
     """On the rotating suite of the line and round. `judge` stands in for the one of the settings."""
-    suite = rotating_suite(settings, store, settings.student.line, round_name)
     wanted = settings.promotion
+    check_figures(wanted, settings.evaluation)
     if wanted.min_win_rate is not None and judge is None and not settings.evaluation.judge.named:
         raise ConfigError("promotion.min_win_rate needs a judge", "set evaluation.judge")
+    suite = rotating_suite(settings, store, settings.student.line, round_name)
     after = evaluate(settings, store, new, suite, on_progress)
     if old is None or old.sha256 == new.sha256:
         before = None if old is None else after

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qstar_core.config import PromotionSettings, SetRole
+from qstar_core.config import EvaluationSettings, PromotionSettings, SetRole
 from qstar_core.errors import ConfigError, DataError
 from qstar_core.evaluation.measures.registry import measurement_of
 from qstar_core.evaluation.paired import better, difference, paired, ratio
@@ -40,6 +40,19 @@ def decide(old: Score | None, new: Score, settings: PromotionSettings, kl: Diver
     return Decision(old=old.checkpoint, new=new.checkpoint, suite=new.suite, reasons=reasons)
 
 
+def check_figures(promotion: PromotionSettings, evaluation: EvaluationSettings) -> None:
+    """ConfigError where a decision will need a figure that nobody measures: said before anything is sampled."""
+    needed = {"promotion.measure": [promotion.measure],
+              "promotion.margins": [figure for figure, margin in promotion.margins.items() if margin is not None],
+              "promotion.max_length_ratio": [] if promotion.max_length_ratio is None else ["length"]}
+    for setting, figures in needed.items():
+        for figure in figures:
+            name = measurement_of(figure).name
+            if name not in evaluation.measures:
+                raise ConfigError(f"{setting} needs {figure}, and evaluation.measures lacks {name}",
+                                  f"add {name} to it, or leave that bound empty")
+
+
 def _target(old: Score, new: Score, settings: PromotionSettings) -> Iterator[Reason]:
     figure = settings.measure
     measurement = measurement_of(figure)
@@ -62,6 +75,8 @@ def _target(old: Score, new: Score, settings: PromotionSettings) -> Iterator[Rea
 def _margins(old: Score, new: Score, settings: PromotionSettings) -> Iterator[Reason]:
     """Guard sets on every figure with a margin; the target set too, except on the figure that decides."""
     for figure, margin in sorted(settings.margins.items()):
+        if margin is None:
+            continue
         measurement = measurement_of(figure)
         if measurement.higher is None:
             raise ConfigError(f"promotion.margins names {figure}: neither more nor less of it is worse",

@@ -10,9 +10,9 @@ from enum import StrEnum
 
 from pydantic import TypeAdapter, ValidationError
 
+from qstar_core.checkpoints import pointer_key
 from qstar_core.config import Name
 from qstar_core.errors import ConfigError, IntegrityError, NotFoundError
-from qstar_core.models import pointer_key
 from qstar_core.promotion.decision import Decision
 from qstar_core.records import Checkpoint, Record
 from qstar_core.stages.lines import load_record

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from qstar_core.checkpoints import pointer_key
 from qstar_core.errors import ConfigError, ConflictError, DataError, NotFoundError, NotPromotedError
-from qstar_core.models import pointer_key
 from qstar_core.promotion.decision import Decision, Outcome
 from qstar_core.promotion.history import Move, Promotion, history, history_key, pointer
 from qstar_core.records import Checkpoint

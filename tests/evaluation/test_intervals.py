@@ -53,7 +53,7 @@ def test_intervals_cover(draw, confidence):
 @pytest.mark.slow
 @pytest.mark.parametrize(("draw", "confidence"), [(binary, 0.95), (binary, 0.8), (clustered, 0.95), (clustered, 0.8)])
 def test_intervals_cover_at_large_counts(draw, confidence):
-    assert coverage(4_000, 100, draw, 0.3, confidence) == pytest.approx(confidence, abs=0.02)
+    assert coverage(4_000, 100, draw, 0.3, confidence) == pytest.approx(confidence, abs=0.035)
 
 
 def test_draws_of_one_problem_are_not_problems_of_their_own():

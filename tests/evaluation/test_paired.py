@@ -7,7 +7,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -24,7 +24,8 @@ def pairs(old, new):
 
 def table(both, won, lost, neither):
     """The four-fold table of old and new."""
-    return pairs([1] * both + [0] * won + [1] * lost + [0] * neither, [1] * both + [1] * won + [0] * lost + [0] * neither)
+    return pairs([1] * both + [0] * won + [1] * lost + [0] * neither,
+                 [1] * both + [1] * won + [0] * lost + [0] * neither)
 
 
 @given(won=st.integers(0, 40), lost=st.integers(0, 40))
@@ -44,6 +45,7 @@ def test_the_permutation_test_counts_all_flips_of_few_problems(gains):
     assert sign_flip(np.asarray(gains, dtype=float)) == pytest.approx(expected)
 
 
+@settings(max_examples=40)
 @given(both=st.integers(0, 30), won=st.integers(0, 30), lost=st.integers(0, 30), neither=st.integers(1, 30))
 def test_exchanging_the_students_exchanges_the_difference(both, won, lost, neither):
     if both + won + lost + neither < 2:
@@ -74,7 +76,7 @@ def false_alarms(simulations: int, n: int, binary: bool) -> float:
 
 @pytest.mark.parametrize("binary", [True, False])
 def test_the_level_is_kept(binary):
-    assert false_alarms(100, 30, binary) <= 0.12
+    assert false_alarms(100 if binary else 50, 30, binary) <= 0.12
 
 
 @pytest.mark.slow
