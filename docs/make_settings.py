@@ -7,6 +7,7 @@ import json
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel
@@ -46,7 +47,12 @@ def kind(annotation: Any) -> str:
         return "mapping"
     if origin is typing.Annotated:
         return kind(inside[0])
-    return NAMES.get(annotation, "`name`, `action` and `options`")
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        *names, last = (f"`{name}`" for name in annotation.model_fields)
+        return f"{', '.join(names)} and {last}"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return " or ".join(f"`{choice.value}`" for choice in annotation)
+    return NAMES[annotation]
 
 
 def default(value: Any) -> str:
