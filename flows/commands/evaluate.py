@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import rich_click as click
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -74,14 +75,14 @@ def told_problems(suite: Suite) -> str:
 
 
 def score_table(scores: list[Score], confidence: float) -> Table:
-    headings = [f"{score.model} {score.sha256[:8]}" for score in scores]
+    headings = [escape(f"{score.model} {score.sha256[:8]}") for score in scores]
     table = Table("measure", *headings, "problems", "interval by", box=None,
                   title=f"value [{confidence:.0%} interval]", title_justify="left")
     found = [{measure.name: measure for measure in score.measures} for score in scores]
     for name in dict.fromkeys(name for measures in found for name in measures):
         of_name = [measures.get(name) for measures in found]
         known = next(measure for measure in of_name if measure is not None)
-        table.add_row(name, *map(_shown, of_name), str(known.n), known.method)
+        table.add_row(escape(name), *map(_shown, of_name), str(known.n), known.method)
     return table
 
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import rich_click as click
+from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.evaluate import evaluation_view, score_table, told_problems
@@ -46,7 +47,7 @@ def list_lines(config_path: str | None) -> None:
     for line in found:
         past = history(store, line)
         current, _ = pointer(store, line)
-        table.add_row(line, _name(current), "" if current is None else current.sha256[:16], str(len(past)),
+        table.add_row(line, escape(_name(current)), "" if current is None else current.sha256[:16], str(len(past)),
                       past[-1].created if past else "")
     out.print(table)
 
@@ -148,20 +149,13 @@ def _history(past: tuple[Promotion, ...]) -> Table:
     table = Table("", "move", "student", "sha256", "created", "reason", box=None)
     for one in past:
         told = one.reason or (f"back to {one.restores}" if one.restores else "")
-        table.add_row(str(one.number), one.move.value, _plain(one.checkpoint.uri), one.checkpoint.sha256[:16],
-                      one.created, _plain(told))
+        table.add_row(str(one.number), one.move.value, escape(one.checkpoint.uri), one.checkpoint.sha256[:16],
+                      one.created, escape(told))
     return table
 
 
 def _reasons(decision: Decision) -> Table:
     table = Table("", "reason", "found", box=None, title=f"decision: {decision.outcome.value}", title_justify="left")
     for reason in decision.reasons:
-        table.add_row("✓" if reason.passed else "✗", _plain(reason.name), _plain(reason.told))
+        table.add_row("✓" if reason.passed else "✗", escape(reason.name), escape(reason.told))
     return table
-
-
-def _plain(text: str) -> str:
-    """Text that came from elsewhere is no markup."""
-    from rich.markup import escape
-
-    return escape(text)

@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qstar_core.config import AlphaSettings, SamplingSettings, Settings, SupportSettings
+from qstar_core.engine.decode import TransformersEngine
+from qstar_core.engine.headroom import Headroom
+from qstar_core.engine.loading import load_pair
 from qstar_core.engine.protocol import Job
+from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.errors import DataError, EngineError, RowError
 from qstar_core.evaluation.intervals import identity, measured
 from qstar_core.evaluation.score import Measure, Part
 from qstar_core.evaluation.speaker import students_alone
+from qstar_core.models import present
 from qstar_core.records import ModelRef, Prompt
-from qstar_core.stages.engines import engine_for
 from qstar_core.stages.planning import renderer_for
 
 KL = "KL(new‖old) per token"
@@ -30,8 +34,8 @@ def divergence(settings: Settings, old: ModelRef, new: ModelRef, prompts: Sequen
                                      stop=settings.sampling.stop),
         "support": SupportSettings(),
         "engine": settings.engine.model_copy(update={"diagnostics": True, "speculation": "off"})})
-    models = {"student": new, "teacher": old}
-    renderer, _, context = renderer_for(asked, models)
+    models = {"student": present(new), "teacher": present(old)}
+    renderer, tokenizer, context = renderer_for(asked, models)
     jobs: list[Job] = []
     for prompt in prompts:
         try:
@@ -41,7 +45,7 @@ def divergence(settings: Settings, old: ModelRef, new: ModelRef, prompts: Sequen
     if len(jobs) < 2:
         raise DataError(f"KL(new‖old) cannot be estimated on {len(jobs)} problems", "raise promotion.kl_prompts")
     parts: list[Part] = []
-    for finished in engine_for(asked, models, context).generate(jobs):
+    for finished in _engine(asked, models, tokenizer, context).generate(jobs):
         sample = finished.sample
         if sample.summary is None:
             raise EngineError(f"no reply to problem {sample.prompt_id}: {sample.error}", "look at both checkpoints")
@@ -49,3 +53,14 @@ def divergence(settings: Settings, old: ModelRef, new: ModelRef, prompts: Sequen
             return None
         parts.append((sample.summary.kl_t_mean * sample.summary.tokens, float(sample.summary.tokens)))
     return measured(KL, tuple(parts), identity, evaluation.confidence)
+
+
+def _engine(settings: Settings, models: dict[str, ModelRef], tokenizer: ChatTokenizer, context: int) -> Headroom:
+    """Of its own, so that neither model stays loaded afterwards."""
+    student, teacher = load_pair(models["student"], models["teacher"], settings.engine)
+
+    def build(slots: int) -> TransformersEngine:
+        return TransformersEngine(student, teacher, tokenizer, context, settings.alpha, settings.sampling,
+                                  settings.support, settings.engine.model_copy(update={"batch_size": slots}))
+
+    return Headroom(build, settings.engine.batch_size)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from qstar_core.config import EvaluationSettings, PromotionSettings, SetRole
 from qstar_core.errors import ConfigError, DataError
+from qstar_core.evaluation.measures.base import Measurement
 from qstar_core.evaluation.measures.registry import measurement_of
 from qstar_core.evaluation.paired import better, difference, paired, ratio
 from qstar_core.evaluation.score import Measure, Score, SetScore
@@ -42,6 +43,7 @@ def decide(old: Score | None, new: Score, settings: PromotionSettings, kl: Diver
 
 def check_figures(promotion: PromotionSettings, evaluation: EvaluationSettings) -> None:
     """ConfigError where a decision will need a figure that nobody measures: said before anything is sampled."""
+    _directed("promotion.measure", promotion.measure)
     needed = {"promotion.measure": [promotion.measure],
               "promotion.margins": [figure for figure, margin in promotion.margins.items() if margin is not None],
               "promotion.max_length_ratio": [] if promotion.max_length_ratio is None else ["length"]}
@@ -53,11 +55,17 @@ def check_figures(promotion: PromotionSettings, evaluation: EvaluationSettings) 
                                   f"add {name} to it, or leave that bound empty")
 
 
-def _target(old: Score, new: Score, settings: PromotionSettings) -> Iterator[Reason]:
-    figure = settings.measure
+def _directed(setting: str, figure: str) -> Measurement:
     measurement = measurement_of(figure)
     if measurement.higher is None:
-        raise ConfigError(f"promotion.measure = {figure}: neither more nor less of it is better", "name another one")
+        raise ConfigError(f"{setting} names {figure}: neither more nor less of it is better",
+                          "name another figure; promotion.max_length_ratio bounds lengths")
+    return measurement
+
+
+def _target(old: Score, new: Score, settings: PromotionSettings) -> Iterator[Reason]:
+    figure = settings.measure
+    measurement = _directed("promotion.measure", figure)
     before, after = _target_set(old), _target_set(new)
     pairs = paired(before, after, figure)
     test = better(pairs, measurement.higher)
@@ -77,10 +85,7 @@ def _margins(old: Score, new: Score, settings: PromotionSettings) -> Iterator[Re
     for figure, margin in sorted(settings.margins.items()):
         if margin is None:
             continue
-        measurement = measurement_of(figure)
-        if measurement.higher is None:
-            raise ConfigError(f"promotion.margins names {figure}: neither more nor less of it is worse",
-                              "bound it with promotion.max_length_ratio")
+        measurement = _directed("promotion.margins", figure)
         for after in new.sets:
             decides = after.role is SetRole.TARGET and figure == settings.measure
             if after.role is SetRole.REPORT or decides:

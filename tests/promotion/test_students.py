@@ -62,6 +62,8 @@ def here(tmp_path, model_cache, monkeypatch, capsys) -> ProjectHere:
 def test_the_commands(here: ProjectHere, tiny, damaged):
     lacks = here.refused("students", "promote", tiny.path, "--evaluation.measures", "[accuracy]", code=2)
     assert "lacks hedging" in lacks
+    odd = here.refused("students", "promote", tiny.path, "--promotion.measure", "length", code=2)
+    assert "neither more nor less" in odd
     assert "no students yet" in here.run("students", "list").stdout
     told = here.run("evaluate", "--config", "small.yaml", "--model", tiny.path, "--against", damaged.path,
                     "--round", "1").stdout
