@@ -7,6 +7,7 @@ import json
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel
@@ -55,9 +56,16 @@ def kind(annotation: Any) -> str:
         return "mapping"
     if origin is typing.Annotated:
         return kind(inside[0])
+    if annotation in NAMES:
+        return NAMES[annotation]
     if isinstance(annotation, type) and issubclass(annotation, Training):
         return f"`{annotation.model_fields['recipe'].default}`"
-    return NAMES.get(annotation, "`name`, `action` and `options`")
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        *names, last = (f"`{name}`" for name in annotation.model_fields)
+        return f"{', '.join(names)} and {last}"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return " or ".join(f"`{choice.value}`" for choice in annotation)
+    raise KeyError(annotation)
 
 
 def default(value: Any) -> str:

@@ -1,6 +1,6 @@
 """The `qstar` command. A failure is one line on stderr that names the thing and the fix, and an exit code of its own:
 1 unexpected, 2 settings or usage, 3 data, 4 model, 5 engine, 6 store, 7 gate refused, 8 server, 9 waits for approval,
-10 training, 130 interrupted.
+10 training, 11 not promoted, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from flows.commands.analysis import analyze
 from flows.commands.completion import completion
 from flows.commands.datasets import datasets
 from flows.commands.doctor import doctor
+from flows.commands.evaluate import evaluate
 from flows.commands.export import export_version
 from flows.commands.inspect import inspect
 from flows.commands.reward import reward, rlhf
 from flows.commands.run import demo, generate, refresh
 from flows.commands.settings import config
 from flows.commands.stack import down, up
+from flows.commands.students import students
 from flows.commands.train import train
 from flows.console import err
 from qstar_core.errors import QstarError, ServerError
@@ -35,6 +37,7 @@ click.rich_click.COMMAND_GROUPS = {
         {"name": "Make data", "commands": ["inspect", "demo", "generate", "refresh"]},
         {"name": "Train", "commands": ["train", "reward", "rlhf"]},
         {"name": "Look at data", "commands": ["datasets", "analyze", "export"]},
+        {"name": "Students", "commands": ["evaluate", "students"]},
         {"name": "Set up", "commands": ["config", "doctor", "up", "down", "completion"]},
     ]
 }
@@ -51,8 +54,8 @@ def qstar() -> None:
 
 
 _COMMANDS = (
-    inspect, demo, generate, refresh, train, reward, rlhf, datasets, analyze, export_version, config, doctor, up, down,
-    completion,
+    inspect, demo, generate, refresh, train, reward, rlhf, evaluate, students, datasets, analyze, export_version,
+    config, doctor, up, down, completion,
 )
 for command in _COMMANDS:
     qstar.add_command(command)

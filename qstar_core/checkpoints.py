@@ -80,6 +80,11 @@ def checkpoint_key(line: str, checkpoint_id: str) -> str:
                           "use up to 64 small letters, digits, '.', '_' and '-'") from None
 
 
+def pointer_key(line: str) -> str:
+    """Where the promoted student of a line is named."""
+    return f"students/{line}/latest.json"
+
+
 def read_checkpoint(store: ObjectStore, line: str, checkpoint_id: str) -> Checkpoint:
     key = f"{checkpoint_key(line, checkpoint_id)}/{_RECORD}"
     try:

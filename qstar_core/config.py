@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from qstar_core.recipes import Grpo, Rate, Recipe, Sft, Training
 from qstar_core.records import JsonObject
@@ -388,6 +388,101 @@ class RlhfSettings(Section):
     policy: Grpo = Field(Grpo(reward="model"), description="Last, GRPO on the questions of the data")
 
 
+class SetRole(StrEnum):
+    """What a set of held-out problems is for: it decides, it must not fall, or it is only told."""
+
+    TARGET = "target"
+    GUARD = "guard"
+    REPORT = "report"
+
+
+class EvaluationSet(Section):
+    name: Name = Field(description="Name of the set; its measures begin with it")
+    role: SetRole = Field(SetRole.GUARD, description="target decides, guard must not fall, report is only told")
+    source: SourceSettings | None = Field(None, description="Where its problems come from; empty: what "
+                                                            "source.validation holds out, or of a built-in source "
+                                                            "problems of another seed")
+    kinds: tuple[str, ...] = Field((), description="Kinds of problem that it takes; empty: all")
+    where: dict[str, tuple[JsonValue, ...]] = Field(
+        default_factory=dict, description="Values of a problem's meta that it takes, such as difficulty: [3, 4]")
+    prompts: int = Field(200, ge=1, le=100_000, description="Problems of one round")
+
+
+class JudgeSettings(Section):
+    """Who compares two students' replies. A reward model, or a language model behind an endpoint."""
+
+    reward_model: str | None = Field(None, description="Checkpoint of a reward model: folder or hub id")
+    tie: float = Field(0.0, ge=0, description="Difference of two rewards up to which they tie")
+    base_url: str | None = Field(None, pattern=r"^https?://", description="Address of an OpenAI-compatible endpoint")
+    model: str | None = Field(None, description="Name of the model there")
+    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable with the endpoint's key")
+
+    @model_validator(mode="after")
+    def _one_judge(self) -> JudgeSettings:
+        if self.reward_model is not None and self.base_url is not None:
+            raise ValueError("set evaluation.judge.reward_model or base_url, and not both")
+        if (self.base_url is None) != (self.model is None):
+            raise ValueError("evaluation.judge.base_url and model belong together")
+        return self
+
+    @property
+    def named(self) -> bool:
+        return self.reward_model is not None or self.base_url is not None
+
+
+class EvaluationSettings(Section):
+    """How a student is measured. docs/evaluation.md tells what each measure is."""
+
+    sets: tuple[EvaluationSet, ...] = Field(
+        (EvaluationSet(name="target", role=SetRole.TARGET),), description="Sets of held-out problems, one the target")
+    measures: tuple[str, ...] = Field(
+        ("accuracy", "pass_at_k", "perplexity", "length", "hedging", "leaks"),
+        description="What is measured: accuracy, pass_at_k, perplexity, rouge, length, hedging, leaks")
+    verifier: FilterStep = Field(FilterStep(name="answer"), description="Filter that says whether a reply is right")
+    draws: int = Field(4, ge=1, le=1000, description="Samples of a problem for pass_at_k, beside the greedy reply")
+    pass_at: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 4), description="Values of k, at most draws")
+    temperature: float = Field(1.0, ge=1e-6, le=10, description="Temperature of those samples")
+    max_tokens: int = Field(64, ge=1, description="Longest reply in tokens")
+    seed: int = Field(0, ge=-(2**62), le=2**62, description="Seed of the samples")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the intervals")
+    final_share: float = Field(0.25, gt=0, lt=1, description="Share of the held-out problems that never decide")
+    judge: JudgeSettings = JudgeSettings()
+    harness: tuple[str, ...] = Field((), description="Tasks of lm-evaluation-harness to run as well")
+    harness_timeout: float = Field(3600, gt=0, description="Seconds that lm-evaluation-harness may take")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EvaluationSettings:
+        names = [one.name for one in self.sets]
+        if len(set(names)) < len(names):
+            raise ValueError("two sets of evaluation.sets have one name")
+        if sum(one.role is SetRole.TARGET for one in self.sets) != 1:
+            raise ValueError("exactly one of evaluation.sets has the role target")
+        if self.verifier.name not in ("answer", "code"):
+            raise ValueError(f"evaluation.verifier = {self.verifier.name} does not verify; use answer or code")
+        if max(self.pass_at, default=0) > self.draws:
+            raise ValueError(f"evaluation.pass_at has a k above evaluation.draws ({self.draws})")
+        return self
+
+
+class PromotionSettings(Section):
+    """When a new student takes the old one's place. docs/evaluation.md tells how each is tested."""
+
+    measure: str = Field("accuracy", description="Measure of the target set that must be better")
+    level: float = Field(0.05, gt=0, lt=0.5, description="Error rate of each one-sided test")
+    min_gain: float = Field(0.0, ge=0, description="Smallest gain worth a promotion, beside the test")
+    margins: dict[str, Annotated[float, Field(ge=0)] | None] = Field(
+        {"accuracy": 0.1, "hedging": 0.02, "leaks": 0.05},
+        description="How much worse a figure may be, shown by a test on every guard set, and on the target set unless "
+                    "it is the one that decides; empty: no bound")
+    max_kl: float | None = Field(2.0, gt=0, description="Largest mean KL(new‖old) per token of the new student's "
+                                                        "samples; empty: no bound")
+    kl_prompts: int = Field(32, ge=1, le=10_000, description="Problems that KL is estimated on")
+    max_length_ratio: float | None = Field(2.0, gt=1, description="Largest ratio of the mean lengths of replies, "
+                                                                  "either way; empty: no bound")
+    min_win_rate: Unit | None = Field(None, description="Lower bound that the length-controlled win rate must show; "
+                                                        "needs evaluation.judge")
+
+
 DEFAULT_FILTERS = (
     FilterStep(name="finish"),
     FilterStep(name="length"),
@@ -419,4 +514,6 @@ class Settings(Section):
     reward: RewardSettings | None = Field(None, description="How `qstar reward train` trains: docs/reward.md; empty: "
                                                             "the defaults")
     rlhf: RlhfSettings | None = Field(None, description="How the flow rlhf trains: docs/reward.md; empty: the defaults")
+    evaluation: EvaluationSettings = EvaluationSettings()
+    promotion: PromotionSettings = PromotionSettings()
     store: StoreSettings = StoreSettings()

@@ -89,6 +89,12 @@ class ApprovalNeededError(QstarError):
     exit_code = 9
 
 
+class NotPromotedError(QstarError):
+    """A new student is not shown to be better than the old one, or is worse elsewhere; the old one stays."""
+
+    exit_code = 11
+
+
 class ServerError(QstarError):
     """A local server (Prefect or the object store) did not start or does not answer."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from qstar_core.checkpoints import ADAPTER, DECISIVE, checkpoint_hash, fetch_checkpoint
+from qstar_core.checkpoints import ADAPTER, DECISIVE, checkpoint_hash, fetch_checkpoint, pointer_key
 from qstar_core.config import Settings, StudentSettings
 from qstar_core.engine.hf import download_checkpoint
 from qstar_core.errors import ModelError, NotFoundError
@@ -120,10 +120,6 @@ def promoted_student(settings: StudentSettings, store: ObjectStore) -> str:
         raise ModelError(f"{pointer_key(settings.line)} in the store is not a checkpoint reference",
                          "promote the student again") from None
     return str(fetch_checkpoint(store, promoted)) if promoted.files else promoted.uri
-
-
-def pointer_key(line: str) -> str:
-    return f"students/{line}/latest.json"
 
 
 def _locate(name: str, revision: str | None, on_progress: Progress | None,

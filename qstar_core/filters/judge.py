@@ -1,24 +1,20 @@
 """Asks a language model behind any OpenAI-compatible endpoint to grade a completion from 1 to 10 by a rubric.
 
-What was answered is kept on disk by the hash of everything that was asked, so a round is judged once. A reply without a
-grade is a judge error, never a low grade; an endpoint that cannot be reached stops the run, which can be run again.
+A round is judged once, since the endpoint's replies are kept. A reply without a grade is a judge error, never a low
+grade; an endpoint that cannot be reached stops the run, which can be run again.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
-from qstar_core.errors import ConfigError, UnavailableError
 from qstar_core.filters.base import Candidate, Filter, Finding, Judgement, Options
-from qstar_core.records import content_hash
+from qstar_core.filters.endpoint import Endpoint, Turns, marked
 
 RUBRIC = """You grade an answer to a question. Judge whether it is correct, complete, clearly reasoned and to the point.
 10 is flawless, 7 is good with small faults, 4 has a serious fault, 1 is useless. What stands between the marks is
@@ -50,61 +46,22 @@ class JudgeFilter(Filter[JudgeOptions]):
             return list(threads.map(self.judge, candidates))
 
     def judge(self, candidate: Candidate) -> Finding | str:
-        asked = self._asked(candidate)
-        kept = self._kept(asked)
-        if kept is not None and kept.is_file():
-            reply = kept.read_text(encoding="utf-8")
-        else:
-            reply = self._ask(asked)
-            if kept is not None and grade(reply) is not None:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                part = kept.with_suffix(f".{os.getpid()}.part")
-                part.write_text(reply, encoding="utf-8", errors="replace")
-                part.replace(kept)
-        given = grade(reply)
+        given = grade(self._endpoint.ask(self._asked(candidate), lambda reply: grade(reply) is not None))
         if given is None:
             return "judge error"
         return Finding("graded too low" if given < self._options.min_score else None, given)
 
-    def _asked(self, candidate: Candidate) -> list[dict[str, str]]:
+    def _asked(self, candidate: Candidate) -> Turns:
         parts = [("QUESTION", candidate.prompt.question)]
         if self._options.show_answer and candidate.prompt.answer is not None:
             parts.append(("CORRECT ANSWER", candidate.prompt.answer))
-        parts.append(("ANSWER TO GRADE", candidate.sample.completion))
-        mark = content_hash(parts)[:12]  # not to be guessed by who wrote the text
-        told = "\n\n".join(f"<{name} {mark}>\n{text}\n</{name} {mark}>" for name, text in parts)
-        told = told.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent
-        return [{"role": "system", "content": self._options.rubric}, {"role": "user", "content": told}]
-
-    def _kept(self, asked: list[dict[str, str]]) -> Path | None:
-        if self._context.cache is None:
-            return None
-        key = content_hash([self._options.base_url, self._options.model, self._options.max_tokens, asked])
-        return self._context.cache / "judge" / key[:2] / f"{key}.txt"
-
-    def _ask(self, asked: list[dict[str, str]]) -> str:
-        from openai import APIConnectionError, APIStatusError, InternalServerError, OpenAIError, RateLimitError
-
-        try:
-            made = self._client.chat.completions.create(
-                model=self._options.model, messages=asked, temperature=0, max_tokens=self._options.max_tokens)
-        except (APIConnectionError, InternalServerError, RateLimitError) as error:
-            raise UnavailableError(f"the judge at {self._options.base_url} does not answer: {error}",
-                                   "check filters: judge; what it answered so far is kept") from None
-        except APIStatusError as error:
-            raise ConfigError(f"the judge at {self._options.base_url} refused: {error}",
-                              "check base_url, model and api_key_env of filters: judge") from None
-        except OpenAIError as error:
-            raise UnavailableError(f"the judge at {self._options.base_url} failed: {error}",
-                                   "check filters: judge; what it answered so far is kept") from None
-        return (made.choices[0].message.content or "") if made.choices else ""
+        return marked(self._options.rubric, [*parts, ("ANSWER TO GRADE", candidate.sample.completion)])
 
     @cached_property
-    def _client(self) -> Any:
-        from openai import OpenAI
-
-        return OpenAI(base_url=self._options.base_url, api_key=os.environ.get(self._options.api_key_env) or "none",
-                      max_retries=self._options.retries, timeout=self._options.timeout)
+    def _endpoint(self) -> Endpoint:
+        given = self._options
+        return Endpoint(given.base_url, given.model, "filters: judge", given.retries, given.timeout, given.max_tokens,
+                        given.api_key_env, self._context.cache)
 
 
 def grade(reply: str) -> int | None:

@@ -1,8 +1,9 @@
 """How sure a statistic of a sample of prompts is.
 
 Draws of one prompt resemble each other, so whole prompts are drawn anew, with all of their rows. A statistic is a
-function of sums over rows. The interval holds the middle 95 % of the resampled statistics, moved so that their mean is
-the estimate (a distance grows by resampling alone). The seed is fixed: the same rows give the same numbers.
+function of sums over rows. The interval holds the middle of the resampled statistics, 95 % of them unless asked
+otherwise, moved so that their mean is the estimate (a distance grows by resampling alone). The seed is fixed: the same
+rows give the same numbers.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ _RESAMPLES = 1_000
 _FEWEST = 200
 _DRAWS = 30_000_000  # of prompts, all resamples together: bounds the work on a large version
 _AT_ONCE = 1_000_000
-_QUANTILES = (0.025, 0.975)
 
 
-def estimate(parts_N_K: Values, prompt_N: Codes, combine: Combine) -> tuple[float | None, tuple[float, float] | None]:
+def estimate(parts_N_K: Values, prompt_N: Codes, combine: Combine,
+             confidence: float = 0.95) -> tuple[float | None, tuple[float, float] | None]:
     """The statistic and its interval. `combine` takes sums [..., K] to statistics [...], NaN where there is none.
     No interval where there are fewer than two prompts."""
     sums_C_K = per_prompt(parts_N_K, prompt_N)
@@ -37,7 +38,7 @@ def estimate(parts_N_K: Values, prompt_N: Codes, combine: Combine) -> tuple[floa
     statistics = statistics[np.isfinite(statistics)]
     if not len(statistics):
         return point, None
-    low, high = np.quantile(statistics, _QUANTILES) - (statistics.mean() - point)
+    low, high = np.quantile(statistics, ((1 - confidence) / 2, (1 + confidence) / 2)) - (statistics.mean() - point)
     return point, (float(low), float(high))
 
 

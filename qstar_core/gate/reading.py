@@ -64,10 +64,10 @@ def read_texts(path: Path, settings: GateSettings, words: tuple[str, ...],
             return None
         if row.version in without:
             continue
-        found = _words(row.completion)
+        found = split_words(row.completion)
         ids.append(row.sample_id)
         prompts.append(row.prompt_id)
-        rows.append((row.tokens, len(found), sum(map(hedging.__contains__, found)), _says(row.completion, phrases),
+        rows.append((row.tokens, len(found), sum(map(hedging.__contains__, found)), says(row.completion, phrases),
                      row.hash))
         counts.append(np.bincount([column.get(word, len(words)) for word in found],
                                   minlength=len(words) + 1).astype(np.float32))
@@ -89,7 +89,7 @@ def read_previous(path: Path, version: str) -> tuple[Previous | None, Hashes]:
     for row in _rows(path):
         if row is None:
             return None, np.empty(0, dtype=np.uint64)
-        counter.update(_words(row.completion))
+        counter.update(split_words(row.completion))
         tokens.append(row.tokens)
         hashes.append(row.hash)
         if len(counter) > 2 * _MOST_WORDS:
@@ -143,11 +143,11 @@ def _hash(contents: list[str]) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
-def _words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
-def _says(text: str, phrases: tuple[str, ...]) -> bool:
+def says(text: str, phrases: tuple[str, ...]) -> bool:
     folded = " ".join(text.casefold().split())
     return any(phrase in folded for phrase in phrases)
 

@@ -18,6 +18,7 @@ from qstar_core.sources.adapters.base import Adapter
 from qstar_core.sources.adapters.table import adapter_for, check_adapter, columns_of
 from qstar_core.sources.arithmetic import arithmetic
 from qstar_core.sources.duplicates import Duplicates
+from qstar_core.sources.larger_steps import larger_steps
 from qstar_core.sources.order import shard, shuffled
 from qstar_core.sources.readers.row import BEGINNING
 from qstar_core.sources.rows import SourceRow, check_path, read_rows
@@ -27,6 +28,7 @@ BUILTIN_SIZE = 4096
 BUILTIN: dict[str, Callable[[int, int], Iterator[Prompt]]] = {
     "builtin:problems": problems,
     "builtin:arithmetic": arithmetic,
+    "builtin:larger-steps": larger_steps,
 }
 _FIRST_ROWS, _MOST_FAULTS = 20, 10_000
 

@@ -87,7 +87,7 @@ def test_an_unknown_builtin_lists_the_known_ones() -> None:
         prompts("builtin:riddles")
 
 
-@pytest.mark.parametrize("name", ["builtin:problems", "builtin:arithmetic"])
+@pytest.mark.parametrize("name", ["builtin:problems", "builtin:arithmetic", "builtin:larger-steps"])
 def test_builtins_are_distinct_windows_of_one_sequence(name: str) -> None:
     whole = prompts(name, limit=60, seed=3)
     assert len(whole) == 60 and all(isinstance(prompt, Prompt) for prompt in whole)

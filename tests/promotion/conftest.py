@@ -1,0 +1,3 @@
+from tests.evaluation.conftest import damaged, tiny
+
+__all__ = ["damaged", "tiny"]
