@@ -49,6 +49,10 @@ class NoMemoryError(EngineError):
     """The samples in flight do not fit into memory."""
 
 
+class CrashLoopError(EngineError):
+    """The same piece of work ended its process again and again; it is not begun once more."""
+
+
 class StoreError(QstarError):
     """The object store refused, failed or cannot be reached."""
 

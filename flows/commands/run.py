@@ -44,7 +44,7 @@ def demo(model: str, round_name: str) -> None:
 def refresh(config_path: str | None, round_name: str | None) -> None:
     """One nightly round as configured: sample, filter, judge, report, publish."""
     settings = load_settings(find_config(config_path), os.environ, given_flags())
-    name = today() if round_name is None else round_name
+    name = today(settings.operations.time_zone) if round_name is None else round_name
     _announce("refresh", settings, name)
     _run_and_tell(settings, name)
 
