@@ -1,0 +1,67 @@
+"""What was left undone is taken up: crashed rounds are run again, and versions that were judged good are published.
+
+Run every half hour and after every crash. Only what ran by itself is taken up: a run that a person began is that
+person's to go on with. Nothing is begun twice: the run that takes up another one is keyed by it.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from prefect import flow, get_run_logger
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+
+from qstar_core.config import Settings
+from qstar_core.stages.reconciling import Left, Undone, undone
+from qstar_core.stages.workspace import Workspace
+
+_DEFAULTS = Settings()
+_TAKEN_UP = (Left.CRASHED, Left.UNPUBLISHED)
+
+
+def _run_name() -> str:
+    given = flow_run.parameters["settings"]
+    return f"reconcile {given.dataset if isinstance(given, Settings) else given.get('dataset', _DEFAULTS.dataset)}"
+
+
+@flow(name="reconcile", flow_run_name=_run_name)
+def reconcile(settings: Settings = _DEFAULTS) -> int:
+    """Take up what was left undone, and what an event was lost for. Returns how many runs were begun."""
+    begun = 0
+    for left in undone(Workspace.open(settings)):
+        told = f"round {left.round} {left.left.value}"
+        parameters = _unattended(left.run) if left.left in _TAKEN_UP else None
+        if parameters is None:
+            get_run_logger().info(f"{told}: left to a person")
+            continue
+        run = _begin(f"refresh/{settings.dataset}", {**parameters, "round_name": left.round}, _key(left))
+        get_run_logger().info(f"{told}: taken up by {run.name}")
+        begun += 1
+    return begun
+
+
+def _unattended(run: str) -> dict[str, Any] | None:
+    """The parameters of a run that a schedule, an event or a form began; None for one that a person runs."""
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_flow_run(UUID(run))
+        except (ObjectNotFound, ValueError):
+            return None
+    return dict(found.parameters) if found.deployment_id is not None else None
+
+
+def _key(left: Undone) -> str:
+    return f"take-up-{left.left.name}-{left.round}-{left.run}"
+
+
+def _begin(deployment: str, parameters: dict[str, Any], key: str) -> FlowRun:
+    """The run of that key; one that was cancelled because another one ran is followed by a new one."""
+    while True:
+        run = run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False, idempotency_key=key)
+        assert isinstance(run, FlowRun)  # outside of a coroutine the call itself returns it
+        if run.state is None or not run.state.is_cancelled():
+            return run
+        key = f"take-up-{run.id}"
