@@ -18,12 +18,15 @@ from click.exceptions import Abort, Exit
 from flows.commands.analysis import analyze
 from flows.commands.completion import completion
 from flows.commands.datasets import datasets
+from flows.commands.deploy import deploy
 from flows.commands.doctor import doctor
 from flows.commands.export import export_version
 from flows.commands.inspect import inspect
+from flows.commands.logs import logs
 from flows.commands.run import demo, generate, refresh
 from flows.commands.settings import config
-from flows.commands.stack import down, up
+from flows.commands.stack import down, ui, up
+from flows.commands.status import status
 from flows.console import err
 from qstar_core.errors import QstarError, ServerError
 from qstar_core.home import subfolder
@@ -32,7 +35,8 @@ click.rich_click.COMMAND_GROUPS = {
     "qstar": [
         {"name": "Make data", "commands": ["inspect", "demo", "generate", "refresh"]},
         {"name": "Look at data", "commands": ["datasets", "analyze", "export"]},
-        {"name": "Set up", "commands": ["config", "doctor", "up", "down", "completion"]},
+        {"name": "Every night", "commands": ["up", "down", "deploy", "status", "logs", "ui"]},
+        {"name": "Set up", "commands": ["config", "doctor", "completion"]},
     ]
 }
 
@@ -48,7 +52,8 @@ def qstar() -> None:
 
 
 _COMMANDS = (
-    inspect, demo, generate, refresh, datasets, analyze, export_version, config, doctor, up, down, completion,
+    inspect, demo, generate, refresh, datasets, analyze, export_version, up, down, deploy, status, logs, ui,
+    config, doctor, completion,
 )
 for command in _COMMANDS:
     qstar.add_command(command)

@@ -17,6 +17,7 @@ from prefect.runtime import flow_run
 from qstar_core.config import Settings
 from qstar_core.stages.reconciling import Left, Undone, undone
 from qstar_core.stages.workspace import Workspace
+from tasks.watching import STOPPED, announce
 
 _DEFAULTS = Settings()
 _TAKEN_UP = (Left.CRASHED, Left.UNPUBLISHED)
@@ -37,7 +38,12 @@ def reconcile(settings: Settings = _DEFAULTS) -> int:
         if parameters is None:
             get_run_logger().info(f"{told}: left to a person")
             continue
-        run = _begin(f"refresh/{settings.dataset}", {**parameters, "round_name": left.round}, _key(left))
+        run = _begin(f"refresh/{settings.dataset}", {**parameters, "round_name": left.round}, _key(left),
+                     settings.operations.max_crashes)
+        if run is None:
+            announce(STOPPED, settings.dataset, round=left.round, problem="no run that takes it up begins to work")
+            get_run_logger().error(f"{told}: given up, because no run that takes it up begins to work")
+            continue
         get_run_logger().info(f"{told}: taken up by {run.name}")
         begun += 1
     return begun
@@ -57,11 +63,13 @@ def _key(left: Undone) -> str:
     return f"take-up-{left.left.name}-{left.round}-{left.run}"
 
 
-def _begin(deployment: str, parameters: dict[str, Any], key: str) -> FlowRun:
-    """The run of that key; one that was cancelled because another one ran is followed by a new one."""
-    while True:
+def _begin(deployment: str, parameters: dict[str, Any], key: str, tries: int) -> FlowRun | None:
+    """The run of that key. One that was cancelled or crashed before it took the work up is followed by a new one, and
+    after so many tries by none."""
+    for _ in range(tries):
         run = run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False, idempotency_key=key)
         assert isinstance(run, FlowRun)  # outside of a coroutine the call itself returns it
-        if run.state is None or not run.state.is_cancelled():
+        if run.state is None or not (run.state.is_cancelled() or run.state.is_crashed()):
             return run
         key = f"take-up-{run.id}"
+    return None

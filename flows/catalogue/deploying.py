@@ -44,7 +44,7 @@ class DeploymentFields(BaseModel):
 def desired(spec: DeploymentSpec, tag: str) -> DeploymentFields:
     return DeploymentFields(
         entrypoint=spec.entrypoint, description=spec.description, pool=spec.pool, tags=("qstar", tag),
-        parameters=_accepted(spec), form=_form(spec), limit=spec.limit,
+        parameters=accepted(spec), form=_form(spec), limit=spec.limit,
         collision=ConcurrencyLimitStrategy.CANCEL_NEW.value if spec.limit else None,
         schedules=tuple(_schedule_fields(spec.schedule.slug, schedule_of(spec.schedule))
                         for _ in [0] if spec.schedule is not None),
@@ -99,7 +99,7 @@ def _schedule_fields(slug: str, schedule: Any) -> JsonObject:
     return {"slug": slug, **fields}
 
 
-def _accepted(spec: DeploymentSpec) -> JsonObject:
+def accepted(spec: DeploymentSpec) -> JsonObject:
     """Of the catalogue's parameters those that the flow has."""
     names = _flow(spec).parameters.properties
     return {name: value for name, value in spec.parameters.items() if name in names}

@@ -23,6 +23,7 @@ from tasks.watching import GATE_FAILED, PUBLISHED, STOPPED, dataset_resource
 
 HEARTBEAT_S = 30
 _SILENT = timedelta(seconds=3 * HEARTBEAT_S + 5)
+_BEGINS = timedelta(minutes=15)
 _ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 
 
@@ -46,11 +47,11 @@ def _often(settings: Settings) -> ScheduleSpec:
 
 
 ENTRIES = (
-    Entry("refresh", "flows.refresh:refresh", "One round of training data from q*, published if the gate lets it pass",
+    Entry("refresh", "flows.refresh.refresh", "One round of training data from q*, published if the gate lets it pass",
           gpu=True, schedule=_nightly),
-    Entry("publish-approved", "flows.publish_approved:publish_approved",
+    Entry("publish-approved", "flows.publish_approved.publish_approved",
           "Publish a version with warnings after a person approved it"),
-    Entry("reconcile", "flows.reconcile:reconcile", "Take up what was left undone, and what an event was lost for",
+    Entry("reconcile", "flows.reconcile.reconcile", "Take up what was left undone, and what an event was lost for",
           schedule=_often),
 )
 
@@ -92,6 +93,12 @@ def _automations(settings: Settings, gpu_deployments: list[str]) -> tuple[Automa
             expect=("prefect.flow-run.heartbeat", *(f"prefect.flow-run.{end}" for end in _ENDS)),
             match={"prefect.resource.id": "prefect.flow-run.*"},
             action=CrashSpec(message="its process gave no sign of life for a minute and a half")),
+        AutomationSpec(
+            name=f"qstar {dataset}: runs that never began", posture="Proactive", within=_BEGINS,
+            description="A run whose worker died between taking it and starting it is marked as crashed",
+            after=("prefect.flow-run.Submitting", "prefect.flow-run.Pending"), for_each=("prefect.resource.id",),
+            expect=("prefect.flow-run.Running", *(f"prefect.flow-run.{end}" for end in _ENDS)),
+            of=tuple(gpu_deployments), action=CrashSpec(message="its worker took it and did not start it")),
     ]
     if settings.operations.notify:
         found += _notifications(settings, mine)

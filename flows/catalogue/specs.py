@@ -33,7 +33,7 @@ class ScheduleSpec(Spec):
 
 
 class DeploymentSpec(Spec):
-    """`flow` is the flow's name, `entrypoint` where it is as `module:function`. `limit` bounds the deployment's own
+    """`flow` is the flow's name, `entrypoint` where it is as `module.function`. `limit` bounds the deployment's own
     runs at the same time; what is one too many is cancelled, never queued behind a night that is not over."""
 
     flow: str

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import rich_click as click
@@ -15,7 +13,7 @@ from flows.packaged import find_config
 from flows.serve import ensure_server
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
-from qstar_core.errors import ConfigError, QstarError, ServerError
+from qstar_core.errors import ConfigError, QstarError
 from qstar_core.gate.judge import CHECKS
 from qstar_core.records import DatasetVersion
 from qstar_core.stages.workspace import Workspace, check_round_name, today
@@ -114,10 +112,11 @@ def _run(settings: Settings, round_name: str) -> tuple[DatasetVersion, str]:
 
         check_settings(settings)
         server = ensure_server()
+        from flows.faults import server_faults
         from flows.refresh import refresh as flow
     stopping = ", started in the background; `qstar down` stops it" if server.new else ""
     err.print(f"  [bold]server   [/bold]{server.ui_url}{stopping}", highlight=False, soft_wrap=True)
-    with round_view(), _server_faults(server.ui_url):
+    with round_view(), server_faults("run the same command again: it goes on where it stopped"):
         state = flow(settings, round_name, return_state=True)
     page = server.run_page(str(state.state_details.flow_run_id))
     try:
@@ -125,19 +124,6 @@ def _run(settings: Settings, round_name: str) -> tuple[DatasetVersion, str]:
     except QstarError:
         err.print(f"  [bold]run      [/bold]{page}", highlight=False, soft_wrap=True)
         raise
-
-
-@contextmanager
-def _server_faults(address: str) -> Iterator[None]:
-    """A Prefect server that goes away in the middle of a run ends it in one line; the round goes on with the next."""
-    from httpx import HTTPError
-    from prefect.exceptions import PrefectException
-
-    try:
-        yield
-    except (HTTPError, PrefectException) as error:
-        raise ServerError(f"the Prefect server at {address} failed during the run ({type(error).__name__})",
-                          "run the same command again: it goes on where it stopped") from error
 
 
 def _export(settings: Settings, version: DatasetVersion, output: Path) -> list[Path]:
