@@ -1,6 +1,6 @@
 """The `qstar` command. A failure is one line on stderr that names the thing and the fix, and an exit code of its own:
 1 unexpected, 2 settings or usage, 3 data, 4 model, 5 engine, 6 store, 7 gate refused, 8 server, 9 waits for approval,
-130 interrupted.
+10 training, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from flows.commands.run import demo, generate, refresh
 from flows.commands.settings import config
 from flows.commands.stack import down, ui, up
 from flows.commands.status import status
+from flows.commands.train import train
 from flows.console import err
 from qstar_core.errors import QstarError, ServerError
 from qstar_core.home import subfolder
@@ -34,6 +35,7 @@ from qstar_core.home import subfolder
 click.rich_click.COMMAND_GROUPS = {
     "qstar": [
         {"name": "Make data", "commands": ["inspect", "demo", "generate", "refresh"]},
+        {"name": "Train", "commands": ["train"]},
         {"name": "Look at data", "commands": ["datasets", "analyze", "export"]},
         {"name": "Every night", "commands": ["up", "down", "deploy", "status", "logs", "ui"]},
         {"name": "Set up", "commands": ["config", "doctor", "completion"]},
@@ -52,7 +54,7 @@ def qstar() -> None:
 
 
 _COMMANDS = (
-    inspect, demo, generate, refresh, datasets, analyze, export_version, up, down, deploy, status, logs, ui,
+    inspect, demo, generate, refresh, train, datasets, analyze, export_version, up, down, deploy, status, logs, ui,
     config, doctor, completion,
 )
 for command in _COMMANDS:

@@ -34,6 +34,8 @@ class RoundView:
             self._progress.console.print(line, soft_wrap=True)
         elif event.stage == "generate":
             self._generate(event)
+        elif event.stage == "train":
+            self._advance("train", event.item, event.done, event.total)
         else:
             self._advance(f"{event.stage} {event.item}", event.item, event.done, event.total)
 

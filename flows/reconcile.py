@@ -16,6 +16,7 @@ from prefect.runtime import flow_run
 
 from qstar_core.config import Settings
 from qstar_core.stages.reconciling import Left, Undone, undone
+from qstar_core.stages.retraining import untrained
 from qstar_core.stages.workspace import Workspace
 from tasks.watching import STOPPED, announce
 
@@ -46,7 +47,19 @@ def reconcile(settings: Settings = _DEFAULTS) -> int:
             continue
         get_run_logger().info(f"{told}: taken up by {run.name}")
         begun += 1
-    return begun
+    return begun + _retrain(settings)
+
+
+def _retrain(settings: Settings) -> int:
+    version = untrained(Workspace.open(settings))
+    if version is None:
+        return 0
+    run = _begin(f"retrain/{settings.dataset}", {"settings": settings.model_dump(mode="json", exclude_defaults=True),
+                                                 "data": version, "again": False},
+                 f"retrain-{settings.student.line}-{version}", settings.operations.max_crashes)
+    told = "given up, because no run of it ends" if run is None else f"by {run.name}"
+    get_run_logger().info(f"{version} is published and not trained on: {told}")
+    return int(run is not None)
 
 
 def _unattended(run: str) -> dict[str, Any] | None:

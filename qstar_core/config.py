@@ -6,16 +6,14 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from qstar_core.recipes import Recipe
 from qstar_core.records import JsonObject
+from qstar_core.section import Section as Section
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class S3Settings(Section):
@@ -395,6 +393,8 @@ class Settings(Section):
     gate: GateSettings = GateSettings()
     export: ExportSettings = ExportSettings()
     output: OutputSettings = OutputSettings()
+    training: Recipe | None = Field(None, description="How `qstar train` trains: `recipe` and its settings, below; "
+                                                      "empty: sft")
     store: StoreSettings = StoreSettings()
     operations: OperationsSettings = OperationsSettings()
     metrics: MetricsSettings = MetricsSettings()

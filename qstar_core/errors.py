@@ -53,6 +53,12 @@ class CrashLoopError(EngineError):
     """The same piece of work ended its process again and again; it is not begun once more."""
 
 
+class TrainingError(QstarError):
+    """Training failed: NaN loss, no memory, a state that cannot be resumed."""
+
+    exit_code = 10
+
+
 class StoreError(QstarError):
     """The object store refused, failed or cannot be reached."""
 

@@ -7,12 +7,12 @@ adapter: its base is fetched beside it, and the hash covers both.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from qstar_core.checkpoints import ADAPTER, DECISIVE, checkpoint_hash, fetch_checkpoint
 from qstar_core.config import Settings, StudentSettings
 from qstar_core.engine.hf import download_checkpoint
 from qstar_core.errors import ModelError, NotFoundError
@@ -25,22 +25,20 @@ from qstar_core.tiny.smollm2 import unpack_smollm2
 LATEST = "latest"
 Progress = Callable[[str, int, int], None]
 
-_ADAPTER = "adapter_config.json"
-_DECISIVE = (
-    "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*.json",
-    "tokenizer.model", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.*",
-    _ADAPTER,
-)
-_WITHOUT_WEIGHTS = tuple(pattern for pattern in _DECISIVE if "safetensors" not in pattern)
+_WITHOUT_WEIGHTS = tuple(pattern for pattern in DECISIVE if "safetensors" not in pattern)
 
 
 def resolve_models(settings: Settings, store: ObjectStore, on_progress: Progress | None = None) -> dict[str, ModelRef]:
     """`student` and `teacher`, present on this machine."""
-    student = promoted_student(settings.student, store) if settings.student.model == LATEST else settings.student.model
     return {
-        "student": resolve(student, settings.student.revision, on_progress, settings.student.base),
+        "student": resolve_student(settings.student, store, on_progress),
         "teacher": resolve(settings.teacher.model, settings.teacher.revision, on_progress),
     }
+
+
+def resolve_student(settings: StudentSettings, store: ObjectStore, on_progress: Progress | None = None) -> ModelRef:
+    name = promoted_student(settings, store) if settings.model == LATEST else settings.model
+    return resolve(name, settings.revision, on_progress, settings.base)
 
 
 def tokenizer_folders(settings: Settings, store: ObjectStore) -> dict[str, Path]:
@@ -55,7 +53,7 @@ def tokenizer_folders(settings: Settings, store: ObjectStore) -> dict[str, Path]
 def _tokenizer_folder(name: str, revision: str | None, base: str | None) -> Path:
     """An adapter speaks as its base does."""
     path = _locate(name, revision, None, _WITHOUT_WEIGHTS)
-    if not (path / _ADAPTER).is_file():
+    if not (path / ADAPTER).is_file():
         return path
     wanted, base_revision = _base_of(name, path, base)
     return _tokenizer_folder(wanted, base_revision, None)
@@ -63,7 +61,7 @@ def _tokenizer_folder(name: str, revision: str | None, base: str | None) -> Path
 
 def resolve(name: str, revision: str | None, on_progress: Progress | None = None, base: str | None = None) -> ModelRef:
     path = _locate(name, revision, on_progress)
-    if (path / _ADAPTER).is_file():
+    if (path / ADAPTER).is_file():
         return _adapter(name, revision, path, base, on_progress)
     if base is not None:
         raise ModelError(f"student.base is set, but {name} is a full checkpoint, not an adapter", "remove student.base")
@@ -109,9 +107,10 @@ def present(ref: ModelRef) -> ModelRef:
 
 
 def promoted_student(settings: StudentSettings, store: ObjectStore) -> str:
-    """Where the promoted student of the line is; before the first promotion, `student.initial`."""
+    """Where the promoted student of the line is, fetched from the store if it lies there; before the first promotion,
+    `student.initial`."""
     try:
-        return Checkpoint.model_validate_json(store.read(pointer_key(settings.line))).uri
+        promoted = Checkpoint.model_validate_json(store.read(pointer_key(settings.line)))
     except NotFoundError:
         if settings.initial is None:
             raise ModelError(f"student.model is latest, but line {settings.line!r} has no promoted student",
@@ -120,28 +119,15 @@ def promoted_student(settings: StudentSettings, store: ObjectStore) -> str:
     except ValidationError:
         raise ModelError(f"{pointer_key(settings.line)} in the store is not a checkpoint reference",
                          "promote the student again") from None
+    return str(fetch_checkpoint(store, promoted)) if promoted.files else promoted.uri
 
 
 def pointer_key(line: str) -> str:
     return f"students/{line}/latest.json"
 
 
-def checkpoint_hash(path: Path) -> str:
-    """SHA-256 over the names and contents of the files that decide what the checkpoint samples."""
-    files = sorted({file for pattern in _DECISIVE for file in path.glob(pattern)})
-    if not any(file.suffix == ".safetensors" for file in files):
-        raise ModelError(f"{path} has no safetensors weights", "give a safetensors checkpoint; pickles are refused")
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name}\x00{file.stat().st_size}\x00".encode())
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
 def _locate(name: str, revision: str | None, on_progress: Progress | None,
-            files: tuple[str, ...] = _DECISIVE) -> Path:
+            files: tuple[str, ...] = DECISIVE) -> Path:
     if name.startswith("builtin:"):
         return _builtin(name.removeprefix("builtin:"), on_progress)
     path = Path(name).expanduser()

@@ -308,12 +308,23 @@ class ModelRef(Record):
 
 
 class Checkpoint(Record):
-    """What `students/<name>/latest.json` points to: a promoted student."""
+    """A trained student. `id` is the hash of its files and of what they were made from; `files` are its files in the
+    store, none for a model that lies elsewhere (then `uri` is what `student.model` could name). `parents` are the ids,
+    or the hashes, of the models it was trained from, `metrics` the last values of its curves.
+    `students/<line>/latest.json` holds the promoted one."""
 
     uri: str
     sha256: str
     parents: tuple[str, ...] = ()
     dataset_version: str | None = None
+    id: str = ""
+    line: str = ""
+    recipe: str = ""
+    settings: JsonObject = Field(default_factory=dict)
+    code_version: str = ""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    created: str = ""
+    files: tuple[FileRef, ...] = ()
 
 
 class Manifest(Record):

@@ -51,6 +51,7 @@ ENTRIES = (
           gpu=True, schedule=_nightly),
     Entry("publish-approved", "flows.publish_approved.publish_approved",
           "Publish a version with warnings after a person approved it"),
+    Entry("retrain", "flows.retrain.retrain", "One checkpoint of the student, trained on a version", gpu=True),
     Entry("reconcile", "flows.reconcile.reconcile", "Take up what was left undone, and what an event was lost for",
           schedule=_often),
 )
@@ -100,6 +101,12 @@ def _automations(settings: Settings, gpu_deployments: list[str]) -> tuple[Automa
             expect=("prefect.flow-run.Running", *(f"prefect.flow-run.{end}" for end in _ENDS)),
             of=tuple(gpu_deployments), action=CrashSpec(message="its worker took it and did not start it")),
     ]
+    if settings.training is not None:
+        found.append(AutomationSpec(
+            name=f"qstar {dataset}: train on what was published", expect=(PUBLISHED,), match=mine,
+            description="Every new version is trained on, once", for_each=("prefect.resource.id",),
+            action=RunSpec(deployment=f"retrain/{dataset}", parameters={
+                "data": "{{ event.payload.version }}", "again": False})))
     if settings.operations.notify:
         found += _notifications(settings, mine)
     return tuple(found)

@@ -124,7 +124,8 @@ def _server(_: Settings) -> Iterator[Finding]:
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
-    from qstar_core.models import LATEST, checkpoint_hash, promoted_student, resolve
+    from qstar_core.checkpoints import checkpoint_hash
+    from qstar_core.models import LATEST, promoted_student, resolve
 
     student = settings.student.model
     if student == LATEST:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
@@ -104,20 +106,34 @@ def _run_and_tell(settings: Settings, round_name: str) -> None:
 
 
 def _run(settings: Settings, round_name: str) -> tuple[DatasetVersion, str]:
-    """The flow, in this process, on a Prefect server that is started where none runs; also the page of the run."""
-    for quiet in ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL"):
-        os.environ.setdefault(quiet, "CRITICAL")
-    with err.status("starting"):
+    def load() -> Callable[..., Any]:
+        from flows.refresh import refresh as flow
+
+        return flow
+
+    def check() -> None:
         from qstar_core.stages.planning import check_settings
 
         check_settings(settings)
+
+    return run_flow(check, load, settings, round_name)
+
+
+def run_flow(check: Callable[[], None], load: Callable[[], Callable[..., Any]], *arguments: Any) -> tuple[Any, str]:
+    """The flow, in this process, on a Prefect server that is started where none runs; also the page of the run. `check`
+    comes before the server, `load` after it."""
+    for quiet in ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL"):
+        os.environ.setdefault(quiet, "CRITICAL")
+    with err.status("starting"):
+        check()
         server = ensure_server()
         from flows.faults import server_faults
-        from flows.refresh import refresh as flow
+
+        flow = load()
     stopping = ", started in the background; `qstar down` stops it" if server.new else ""
     err.print(f"  [bold]server   [/bold]{server.ui_url}{stopping}", highlight=False, soft_wrap=True)
     with round_view(), server_faults("run the same command again: it goes on where it stopped"):
-        state = flow(settings, round_name, return_state=True)
+        state = flow(*arguments, return_state=True)
     page = server.run_page(str(state.state_details.flow_run_id))
     try:
         return state.result(), page

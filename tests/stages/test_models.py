@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from qstar_core.checkpoints import checkpoint_hash
 from qstar_core.config import StudentSettings
 from qstar_core.errors import ModelError
-from qstar_core.models import checkpoint_hash, pointer_key, promoted_student, resolve, resolve_models
+from qstar_core.models import pointer_key, promoted_student, resolve, resolve_models
 from qstar_core.records import Checkpoint
 from tests.stages.scripted import Project, settings_of
 
