@@ -20,5 +20,5 @@ def server_faults(fix: str = "see that it runs, then run the same command again"
         yield
     except (HTTPError, PrefectException) as error:
         address = without_credentials(os.environ.get("PREFECT_API_URL", "")).removesuffix("/api")
-        raise ServerError(f"the Prefect server at {address} failed ({type(error).__name__}: {str(error)[:200]})",
+        raise ServerError(f"the Prefect server at {address} failed ({type(error).__name__}: {str(error)[:600]})",
                           fix) from error

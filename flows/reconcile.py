@@ -14,6 +14,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 
+from flows.parameters import as_parameter
 from qstar_core.config import Settings
 from qstar_core.stages.reconciling import Left, Undone, undone
 from qstar_core.stages.retraining import untrained
@@ -54,8 +55,8 @@ def _retrain(settings: Settings) -> int:
     version = untrained(Workspace.open(settings))
     if version is None:
         return 0
-    run = _begin(f"retrain/{settings.dataset}", {"settings": settings.model_dump(mode="json", exclude_defaults=True),
-                                                 "data": version, "again": False},
+    run = _begin(f"retrain/{settings.dataset}",
+                 {"settings": as_parameter(settings), "data": version, "again": False},
                  f"retrain-{settings.student.line}-{version}", settings.operations.max_crashes)
     told = "given up, because no run of it ends" if run is None else f"by {run.name}"
     get_run_logger().info(f"{version} is published and not trained on: {told}")

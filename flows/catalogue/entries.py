@@ -17,6 +17,7 @@ from flows.catalogue.specs import (
     RunSpec,
     ScheduleSpec,
 )
+from flows.parameters import as_parameter
 from qstar_core.config import Settings
 from qstar_core.records import JsonObject
 from tasks.watching import GATE_FAILED, PUBLISHED, STOPPED, dataset_resource
@@ -66,8 +67,7 @@ def catalogue(settings: Settings, working_dir: Path | None = None) -> Catalogue:
                  description="Flows that load models"),
     )
     folder = str(working_dir) if working_dir is not None and operations.pool_type == "process" else None
-    parameters: JsonObject = {"settings": settings.model_dump(mode="json", exclude_defaults=True)}
-    parameters["settings"]["dataset"] = dataset
+    parameters: JsonObject = {"settings": as_parameter(settings)}
     deployments = tuple(
         DeploymentSpec(flow=entry.flow, entrypoint=entry.entrypoint, name=dataset, description=entry.description,
                        pool=pools[entry.gpu].name, schedule=entry.schedule(settings) if entry.schedule else None,

@@ -20,7 +20,8 @@ def version_held(workspace: Workspace, data: str, run: str,
                  on_wait: Callable[[Holder], None] | None = None) -> Iterator[str | None]:
     """The full name of the version, held against other runs that train the same line on it; None for a folder, which
     nobody else names."""
-    if data != LATEST and Path(data).is_dir():
+    folder = Path(data).expanduser()
+    if data != LATEST and folder.is_dir() and not (folder / "manifest.json").is_file():
         yield None
         return
     settings = workspace.settings
