@@ -18,14 +18,17 @@ from click.exceptions import Abort, Exit
 from flows.commands.analysis import analyze
 from flows.commands.completion import completion
 from flows.commands.datasets import datasets
+from flows.commands.deploy import deploy
 from flows.commands.doctor import doctor
 from flows.commands.evaluate import evaluate
 from flows.commands.export import export_version
 from flows.commands.inspect import inspect
+from flows.commands.logs import logs
 from flows.commands.reward import reward, rlhf
 from flows.commands.run import demo, generate, refresh
 from flows.commands.settings import config
-from flows.commands.stack import down, up
+from flows.commands.stack import down, ui, up
+from flows.commands.status import status
 from flows.commands.students import students
 from flows.commands.train import train
 from flows.console import err
@@ -38,7 +41,8 @@ click.rich_click.COMMAND_GROUPS = {
         {"name": "Train", "commands": ["train", "reward", "rlhf"]},
         {"name": "Look at data", "commands": ["datasets", "analyze", "export"]},
         {"name": "Students", "commands": ["evaluate", "students"]},
-        {"name": "Set up", "commands": ["config", "doctor", "up", "down", "completion"]},
+        {"name": "Every night", "commands": ["up", "down", "deploy", "status", "logs", "ui"]},
+        {"name": "Set up", "commands": ["config", "doctor", "completion"]},
     ]
 }
 
@@ -54,8 +58,8 @@ def qstar() -> None:
 
 
 _COMMANDS = (
-    inspect, demo, generate, refresh, train, reward, rlhf, evaluate, students, datasets, analyze, export_version,
-    config, doctor, up, down, completion,
+    inspect, demo, generate, refresh, train, reward, rlhf, evaluate, students, datasets, analyze, export_version, up,
+    down, deploy, status, logs, ui, config, doctor, completion,
 )
 for command in _COMMANDS:
     qstar.add_command(command)

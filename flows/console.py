@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from tasks.events import Event, listening
+from tasks.events import Event, Told, listening
+from tasks.speed import Speed
 
 out = Console()
 err = Console(stderr=True)
@@ -23,11 +23,11 @@ class RoundView:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._bars: dict[str, TaskID] = {}
-        self._samples = 0
-        self._tokens = 0
-        self._since: float | None = None
+        self._speed = Speed()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Told) -> None:
+        if not isinstance(event, Event):
+            return
         if event.text:
             self._end(event.stage)
             line = Text(f"  {event.stage:<9}", style="bold")
@@ -41,13 +41,8 @@ class RoundView:
             self._advance(f"{event.stage} {event.item}", event.item, event.done, event.total)
 
     def _generate(self, event: Event) -> None:
-        self._samples += event.done
-        self._tokens += event.tokens
-        if event.tokens and self._since is None:
-            self._since = time.monotonic()
-        elapsed = time.monotonic() - self._since if self._since is not None else 0.0
-        rate = f" {self._tokens / elapsed:,.0f} tok/s" if elapsed > 0.5 else ""
-        self._advance("generate", f"q* samples{rate}", self._samples, event.total)
+        self._speed.add(event)
+        self._advance("generate", f"q* {self._speed.told}", self._speed.done, event.total)
 
     def _advance(self, key: str, label: str, done: int, total: int) -> None:
         if key not in self._bars:

@@ -3,7 +3,9 @@
 Annotations are real objects here, not strings: Prefect makes the form of a deployment from them.
 """
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -14,27 +16,49 @@ from qstar_core.records import DatasetVersion, GateVerdict
 from qstar_core.stages.generate import ledger_entry
 from qstar_core.stages.plan import load_plan
 from qstar_core.stages.publishing import published, refusal
+from qstar_core.stages.reconciling import round_held
 from qstar_core.stages.workspace import Workspace, today
+from qstar_core.store.leases import Holder
 from tasks.conclude import filter_task, gate_task, publish_task, report_task
 from tasks.events import Event, emit
 from tasks.generate import generate_task
 from tasks.prepare import ingest_task, plan_task, resolve_models_task
+from tasks.watching import watched
 
 _DEFAULTS = Settings()
 
 
+def round_of_run(settings: Settings, round_name: str | None) -> str:
+    """What was asked for, else the date on which the run was due, where its schedule is."""
+    if round_name is not None:
+        return round_name
+    zone = ZoneInfo(settings.operations.time_zone)
+    due: datetime | None = flow_run.scheduled_start_time
+    return today(settings.operations.time_zone) if due is None else due.astimezone(zone).date().isoformat()
+
+
 def _run_name() -> str:
     parameters: dict[str, Any] = flow_run.parameters
-    settings = parameters["settings"]
-    dataset = settings.dataset if isinstance(settings, Settings) else settings.get("dataset", "demo")
-    return f"{dataset} round {parameters.get('round_name') or today()}"
+    given = parameters["settings"]
+    settings = given if isinstance(given, Settings) else Settings.model_validate(given)
+    return f"{settings.dataset} round {round_of_run(settings, parameters.get('round_name'))}"
 
 
 @flow(name="refresh", flow_run_name=_run_name)
 def refresh(settings: Settings = _DEFAULTS, round_name: str | None = None) -> DatasetVersion:
     """Sample one round of training data from q*, filter it, judge it, and publish it if the gate lets it pass."""
+    name = round_of_run(settings, round_name)
+    with watched(settings, name), round_held(Workspace.open(settings), name, str(flow_run.id), _tell_of_holder):
+        return _round(settings, name)
+
+
+def _tell_of_holder(holder: Holder) -> None:
+    emit(Event("waiting", f"{holder.told} works on this round"))
+
+
+def _round(settings: Settings, round_name: str) -> DatasetVersion:
     models = resolve_models_task(settings)
-    ingested = ingest_task(settings, today() if round_name is None else round_name)
+    ingested = ingest_task(settings, round_name)
     plan_key = plan_task(settings, ingested, models, str(flow_run.id))
     workspace = Workspace.open(settings)
     plan = load_plan(workspace.store, plan_key)

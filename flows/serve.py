@@ -9,8 +9,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,11 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.background import start_prefect, stop_prefect
 from qstar_core.errors import ServerError
 from qstar_core.home import subfolder
 
 _USUAL_PORT = 4200
 _START_TIMEOUT_S = 120.0
+# A request is tried for half a minute, in which a server can restart, and a run that cannot reach it ends in about a
+# minute instead of several. Runs tell every half minute that they live.
+_CLIENT = {"PREFECT_CLIENT_MAX_RETRIES": "4", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ def without_credentials(address: str) -> str:
 
 def ensure_server() -> PrefectServer:
     """A server that answers, and this process's environment set to use it. Call it before prefect is imported."""
+    for name, value in _CLIENT.items():
+        os.environ.setdefault(name, value)
     given = os.environ.get("PREFECT_API_URL")
     if given and not os.environ.get("QSTAR_OWN_SERVER"):
         if not _answers(given):
@@ -76,15 +80,7 @@ def stop_server() -> bool:
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
     _remember(port)
-    if not _is_prefect(pid):
-        return False
-    os.killpg(pid, signal.SIGTERM)
-    deadline = time.monotonic() + 15
-    while _is_prefect(pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    if _is_prefect(pid):
-        os.killpg(pid, signal.SIGKILL)
-    return True
+    return stop_prefect(pid, patience_s=15)
 
 
 def _own_server() -> PrefectServer:
@@ -96,11 +92,8 @@ def _own_server() -> PrefectServer:
 def _start() -> PrefectServer:
     port = _free_port()
     log = subfolder("prefect") / "server.log"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with log.open("ab") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                   env={**os.environ, **_environment(), "PREFECT_UI_API_URL": _url(port)},
-                                   start_new_session=True)
+    process = start_prefect(["server", "start", "--host", "127.0.0.1", "--port", str(port)], log,
+                            {**_environment(), "PREFECT_UI_API_URL": _url(port)})
     _remember(port, process.pid)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
@@ -162,28 +155,10 @@ def _free_port() -> int:
         last = _USUAL_PORT
     for wanted in (last, _USUAL_PORT, 0):
         with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: its last links may linger
             try:
                 probe.bind(("127.0.0.1", wanted))
             except OSError:
                 continue
             return int(probe.getsockname()[1])
     raise ServerError("no free port on 127.0.0.1", "close a program that listens there")
-
-
-def _is_prefect(pid: int) -> bool:
-    """Whether the process is still the server, not another one that got its number."""
-    try:
-        return b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return _alive_elsewhere(pid)
-
-
-def _alive_elsewhere(pid: int) -> bool:
-    """Where there is no /proc (macOS), the number has to do."""
-    if Path("/proc/self").exists():
-        return False
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True

@@ -49,6 +49,10 @@ class NoMemoryError(EngineError):
     """The samples in flight do not fit into memory."""
 
 
+class CrashLoopError(EngineError):
+    """The same piece of work ended its process again and again; it is not begun once more."""
+
+
 class TrainingError(QstarError):
     """Training failed: NaN loss, no memory, a state that cannot be resumed."""
 

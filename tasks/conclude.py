@@ -8,6 +8,7 @@ from qstar_core.config import Settings
 from qstar_core.records import DatasetVersion, GateReport, GateVerdict
 from qstar_core.selection.shares import shortfalls
 from qstar_core.stages.approving import approval_of, approve, needs_approval
+from qstar_core.stages.crashes import crashes_counted
 from qstar_core.stages.judging import gate_report, judge_round
 from qstar_core.stages.plan import load_plan
 from qstar_core.stages.publishing import data_docs, publish
@@ -17,6 +18,7 @@ from qstar_core.stages.workspace import Workspace
 from tasks.artifacts import approval_artifact, figures_artifacts, funnel_artifact, gate_artifact, version_artifacts
 from tasks.events import Event, emit
 from tasks.retrying import DELAYS_S, RETRIES, retry_if_transient
+from tasks.watching import announce_published
 
 
 @task(name="filter samples", retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=retry_if_transient)
@@ -24,7 +26,8 @@ def filter_task(settings: Settings, plan_key: str) -> int:
     """Rows kept."""
     workspace = Workspace.open(settings)
     plan = load_plan(workspace.store, plan_key)
-    found = refine(workspace, plan)
+    with crashes_counted(workspace, plan.key, "filter"):
+        found = refine(workspace, plan)
     rates = speed(found)
     if rates:
         emit(Event("generate", text=f"{found.tokens:,} tokens, {rates['tokens_per_second']:,.0f} tokens/s, "
@@ -43,7 +46,8 @@ def filter_task(settings: Settings, plan_key: str) -> int:
 def gate_task(settings: Settings, plan_key: str) -> GateReport:
     workspace = Workspace.open(settings)
     plan = load_plan(workspace.store, plan_key)
-    report = judge_round(workspace, plan)
+    with crashes_counted(workspace, plan.key, "gate"):
+        report = judge_round(workspace, plan)
     worst = [check.name for check in report.checks if check.verdict in (GateVerdict.FAIL, GateVerdict.WARN)]
     told = f"{report.verdict.value}, {len(report.checks)} checks" + (f"; look at: {', '.join(worst)}" if worst else "")
     get_run_logger().info(told)
@@ -84,4 +88,5 @@ def publish_task(settings: Settings, plan_key: str) -> DatasetVersion:
     get_run_logger().info(f"{told}: {version.uri}")
     emit(Event("publish", text=told))
     version_artifacts(version, data_docs(workspace, version))
+    announce_published(version)
     return version

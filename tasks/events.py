@@ -1,4 +1,6 @@
-"""What a running round tells whoever listens in the same process: the terminal does, a worker does not."""
+"""What a running round tells whoever listens in the same process: the terminal, the log file, the metrics, and the
+progress shown by the Prefect server. A listener never ends a round.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,29 @@ class Event:
     tokens: int = 0
 
 
-Listener = Callable[[Event], None]
+@dataclass(frozen=True, slots=True)
+class ShardDone:
+    """A shard was sampled by this process: how long it took, and the share of judged drafts that stood."""
+
+    shard: int
+    seconds: float
+    acceptance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Samples or a run that failed; `reason` is one of few, never a text with names in it."""
+
+    reason: str
+    count: int = 1
+
+
+Told = Event | ShardDone | Failure
+Listener = Callable[[Told], None]
 _listeners: list[Listener] = []
 
 
-def emit(event: Event) -> None:
+def emit(event: Told) -> None:
     for listener in _listeners:
         listener(event)
 

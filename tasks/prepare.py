@@ -7,6 +7,7 @@ from prefect import get_run_logger, task
 from qstar_core.config import Settings
 from qstar_core.models import resolve_models
 from qstar_core.records import ModelRef
+from qstar_core.stages.crashes import crashes_counted
 from qstar_core.stages.ingest import ingest
 from qstar_core.stages.inspection import one_line
 from qstar_core.stages.lines import load_lines, load_record
@@ -31,7 +32,8 @@ def resolve_models_task(settings: Settings) -> dict[str, ModelRef]:
 @task(name="ingest prompts", retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=retry_if_transient)
 def ingest_task(settings: Settings, round_name: str) -> str:
     workspace = Workspace.open(settings)
-    key = ingest(workspace, round_name)
+    with crashes_counted(workspace, workspace.round_key(round_name), "ingest"):
+        key = ingest(workspace, round_name)
     found = load_record(workspace.store, key, Ingest)
     told = f"{found.prompts.rows} prompts from {settings.source.path}, {found.rejects.rows} rows rejected"
     if found.funnel.dropped:
@@ -49,7 +51,8 @@ def ingest_task(settings: Settings, round_name: str) -> str:
 @task(name="plan shards", retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=retry_if_transient)
 def plan_task(settings: Settings, ingest_key: str, models: dict[str, ModelRef], run_id: str) -> str:
     workspace = Workspace.open(settings)
-    key = plan_round(workspace, ingest_key, models, run_id)
+    with crashes_counted(workspace, ingest_key.rpartition("/")[0], "plan"):
+        key = plan_round(workspace, ingest_key, models, run_id)
     plan = load_plan(workspace.store, key)
     shards = "1 shard" if len(plan.shards) == 1 else f"{len(plan.shards)} shards"
     told = f"{plan.samples} samples in {shards}, version {plan.version}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from flows.packaged import find_config
 from flows.serve import ensure_server
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
-from qstar_core.errors import ConfigError, QstarError, ServerError
+from qstar_core.errors import ConfigError, QstarError
 from qstar_core.gate.judge import CHECKS
 from qstar_core.records import DatasetVersion
 from qstar_core.stages.workspace import Workspace, check_round_name, today
@@ -45,7 +44,7 @@ def demo(model: str, round_name: str) -> None:
 def refresh(config_path: str | None, round_name: str | None) -> None:
     """One nightly round as configured: sample, filter, judge, report, publish."""
     settings = load_settings(find_config(config_path), os.environ, given_flags())
-    name = today() if round_name is None else round_name
+    name = today(settings.operations.time_zone) if round_name is None else round_name
     _announce("refresh", settings, name)
     _run_and_tell(settings, name)
 
@@ -128,10 +127,12 @@ def run_flow(check: Callable[[], None], load: Callable[[], Callable[..., Any]], 
     with err.status("starting"):
         check()
         server = ensure_server()
+        from flows.faults import server_faults
+
         flow = load()
     stopping = ", started in the background; `qstar down` stops it" if server.new else ""
     err.print(f"  [bold]server   [/bold]{server.ui_url}{stopping}", highlight=False, soft_wrap=True)
-    with round_view(), _server_faults(server.ui_url):
+    with round_view(), server_faults("run the same command again: it goes on where it stopped"):
         state = flow(*arguments, return_state=True)
     page = server.run_page(str(state.state_details.flow_run_id))
     try:
@@ -139,19 +140,6 @@ def run_flow(check: Callable[[], None], load: Callable[[], Callable[..., Any]], 
     except QstarError:
         err.print(f"  [bold]run      [/bold]{page}", highlight=False, soft_wrap=True)
         raise
-
-
-@contextmanager
-def _server_faults(address: str) -> Iterator[None]:
-    """A Prefect server that goes away in the middle of a run ends it in one line; the round goes on with the next."""
-    from httpx import HTTPError
-    from prefect.exceptions import PrefectException
-
-    try:
-        yield
-    except (HTTPError, PrefectException) as error:
-        raise ServerError(f"the Prefect server at {address} failed during the run ({type(error).__name__})",
-                          "run the same command again: it goes on where it stopped") from error
 
 
 def _export(settings: Settings, version: DatasetVersion, output: Path) -> list[Path]:

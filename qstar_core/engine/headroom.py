@@ -16,6 +16,7 @@ from itertools import chain
 import torch
 
 from qstar_core.engine.protocol import Engine, Finished, Job
+from qstar_core.engine.statistics import Statistics
 from qstar_core.errors import EngineError, NoMemoryError
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,12 @@ class Headroom:
         self._run: object | None = None
         self.slots = slots
         self.on_halved: Callable[[int], None] | None = None
+
+    @property
+    def acceptance(self) -> float | None:
+        """Share of the judged drafts that stood; None where none were judged."""
+        statistics = getattr(self._engine, "statistics", None)
+        return statistics.acceptance if isinstance(statistics, Statistics) else None
 
     def generate(self, jobs: Iterable[Job]) -> Generator[Finished]:
         self._run = run = object()

@@ -19,7 +19,7 @@ from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import sha256_file, store_file
 from qstar_core.store.objects import ObjectStore
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[list[Finished]], None]
 
 _DIGEST = 16
 
@@ -36,7 +36,7 @@ def ledger_entry(store: ObjectStore, plan: Plan, shard: int) -> LedgerEntry | No
 
 def generate_shard(workspace: Workspace, plan: Plan, shard: int, engine: Callable[[], Engine],
                    on_progress: Progress | None = None) -> LedgerEntry:
-    """`engine` is called only where something is left to sample. `on_progress` hears of new samples and tokens."""
+    """`engine` is called only where something is left to sample. `on_progress` hears of new samples."""
     store = workspace.store
     entry = ledger_entry(store, plan, shard)
     if entry is not None:
@@ -52,7 +52,7 @@ def generate_shard(workspace: Workspace, plan: Plan, shard: int, engine: Callabl
                 parts.append(batch.rows, batch.seconds)
                 done.update((row.sample.id, row) for row in batch.rows)
                 if on_progress is not None:
-                    on_progress(len(batch.rows), sum(len(row.sample.token_ids) for row in batch.rows))
+                    on_progress(batch.rows)
         lost = [job.sample_id for job in jobs if job.sample_id not in done]
         if lost:
             raise EngineError(f"shard {shard}: the engine returned nothing for sample {lost[0]}", "report this bug")

@@ -6,8 +6,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from qstar_core.config import Settings
 from qstar_core.errors import ConfigError
@@ -18,9 +19,9 @@ from qstar_core.store.opening import open_store
 _ROUND_ALPHABET = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
-def today() -> str:
+def today(time_zone: str = "UTC") -> str:
     """The round of a nightly run is its date."""
-    return datetime.now(UTC).date().isoformat()
+    return datetime.now(ZoneInfo(time_zone)).date().isoformat()
 
 
 def check_round_name(name: str) -> None:

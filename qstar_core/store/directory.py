@@ -12,7 +12,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import platform
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -25,6 +24,7 @@ from qstar_core.store import faults
 from qstar_core.store.integrity import CHUNK, sha256_file
 from qstar_core.store.keys import TEMP, check_condition, check_key, check_prefix
 from qstar_core.store.objects import ObjectInfo
+from qstar_core.store.processes import alive, here
 
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK}
 _ABANDONED_S = 24 * 3600
@@ -176,7 +176,7 @@ class DirectoryStore:
         """A new name on the store's own file system. It names its owner, so that another process can tell when the
         owner has died."""
         _make_folder(self._temp)
-        temp = self._temp / f"{_here()}@{os.getpid()}@{uuid.uuid4().hex}"
+        temp = self._temp / f"{here()}@{os.getpid()}@{uuid.uuid4().hex}"
         try:
             yield temp
         finally:
@@ -286,20 +286,7 @@ def _remove_stale(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _here() -> str:
-    """Where a process number means something: containers count apart, even when they share a host name."""
-    with suppress(OSError):
-        return f"{platform.node()}-{Path('/proc/self/ns/pid').stat().st_ino}"
-    return platform.node()
-
-
 def _abandoned(path: Path, host: str, pid: int) -> bool:
-    if host != _here():
+    if host != here():
         return time.time() - path.stat().st_mtime > _ABANDONED_S
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    return not alive(pid)

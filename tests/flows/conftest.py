@@ -18,7 +18,7 @@ MakeProject = Callable[..., Project]
 def api_url(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Iterator[str]:
     project = Project.make(tmp_path_factory.mktemp("server"), model_cache, None)
     with project.servers_stopped():
-        yield project.run("up").stdout.split()[1] + "/api"
+        yield project.run("up", "--no-workers").stdout.split()[1] + "/api"
         for worker in (APILogWorker, EventsWorker):  # of runs in this process; without a server they would wait for it
             worker.drain_all(timeout=10)
 

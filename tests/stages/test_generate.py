@@ -138,13 +138,13 @@ def test_of_two_finishers_at_once_one_line_stands(project: Project, every: int) 
 def test_progress_hears_of_new_samples_only(project: Project) -> None:
     project = one_shard(project)
     plan = project.plan()
-    heard: list[tuple[int, int]] = []
+    heard: list[Finished] = []
     with pytest.raises(EngineDiedError):
         run(project, plan, project.engine(plan, dies_after=5))
-    generate_shard(project.workspace(), plan, 0, lambda: project.engine(plan), lambda *new: heard.append(new))
-    assert sum(samples for samples, _ in heard) == 6
+    generate_shard(project.workspace(), plan, 0, lambda: project.engine(plan), heard.extend)
+    assert len(heard) == 6
     remaining = [len(sample.token_ids) for sample, _ in rows(project, plan)][4:]
-    assert sum(tokens for _, tokens in heard) == sum(remaining)
+    assert sum(len(row.sample.token_ids) for row in heard) == sum(remaining)
 
 
 def test_a_shard_whose_bytes_changed_is_not_read(project: Project) -> None:

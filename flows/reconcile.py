@@ -1,0 +1,89 @@
+"""What was left undone is taken up: crashed rounds are run again, and versions that were judged good are published.
+
+Run every half hour and after every crash. Only what ran by itself is taken up: a run that a person began is that
+person's to go on with. Nothing is begun twice: the run that takes up another one is keyed by it.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from prefect import flow, get_run_logger
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+
+from flows.parameters import as_parameter
+from qstar_core.config import Settings
+from qstar_core.stages.reconciling import Left, Undone, undone
+from qstar_core.stages.retraining import untrained
+from qstar_core.stages.workspace import Workspace
+from tasks.watching import STOPPED, announce
+
+_DEFAULTS = Settings()
+_TAKEN_UP = (Left.CRASHED, Left.UNPUBLISHED)
+
+
+def _run_name() -> str:
+    given = flow_run.parameters["settings"]
+    return f"reconcile {given.dataset if isinstance(given, Settings) else given.get('dataset', _DEFAULTS.dataset)}"
+
+
+@flow(name="reconcile", flow_run_name=_run_name)
+def reconcile(settings: Settings = _DEFAULTS) -> int:
+    """Take up what was left undone, and what an event was lost for. Returns how many runs were begun."""
+    begun = 0
+    for left in undone(Workspace.open(settings)):
+        told = f"round {left.round} {left.left.value}"
+        parameters = _unattended(left.run) if left.left in _TAKEN_UP else None
+        if parameters is None:
+            get_run_logger().info(f"{told}: left to a person")
+            continue
+        run = _begin(f"refresh/{settings.dataset}", {**parameters, "round_name": left.round}, _key(left),
+                     settings.operations.max_crashes)
+        if run is None:
+            announce(STOPPED, settings.dataset, round=left.round, problem="no run that takes it up begins to work")
+            get_run_logger().error(f"{told}: given up, because no run that takes it up begins to work")
+            continue
+        get_run_logger().info(f"{told}: taken up by {run.name}")
+        begun += 1
+    return begun + _retrain(settings)
+
+
+def _retrain(settings: Settings) -> int:
+    version = untrained(Workspace.open(settings))
+    if version is None:
+        return 0
+    run = _begin(f"retrain/{settings.dataset}",
+                 {"settings": as_parameter(settings), "data": version, "again": False},
+                 f"retrain-{settings.student.line}-{version}", settings.operations.max_crashes)
+    told = "given up, because no run of it ends" if run is None else f"by {run.name}"
+    get_run_logger().info(f"{version} is published and not trained on: {told}")
+    return int(run is not None)
+
+
+def _unattended(run: str) -> dict[str, Any] | None:
+    """The parameters of a run that a schedule, an event or a form began; None for one that a person runs."""
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_flow_run(UUID(run))
+        except (ObjectNotFound, ValueError):
+            return None
+    return dict(found.parameters) if found.deployment_id is not None else None
+
+
+def _key(left: Undone) -> str:
+    return f"take-up-{left.left.name}-{left.round}-{left.run}"
+
+
+def _begin(deployment: str, parameters: dict[str, Any], key: str, tries: int) -> FlowRun | None:
+    """The run of that key. One that was cancelled or crashed before it took the work up is followed by a new one, and
+    after so many tries by none."""
+    for _ in range(tries):
+        run = run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False, idempotency_key=key)
+        assert isinstance(run, FlowRun)  # outside of a coroutine the call itself returns it
+        if run.state is None or not (run.state.is_cancelled() or run.state.is_crashed()):
+            return run
+        key = f"take-up-{run.id}"
+    return None
