@@ -1,6 +1,6 @@
 """The `qstar` command. A failure is one line on stderr that names the thing and the fix, and an exit code of its own:
 1 unexpected, 2 settings or usage, 3 data, 4 model, 5 engine, 6 store, 7 gate refused, 8 server, 9 waits for approval,
-10 not promoted, 130 interrupted.
+11 not promoted, 130 interrupted.
 """
 
 from __future__ import annotations

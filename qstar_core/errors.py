@@ -86,7 +86,7 @@ class ApprovalNeededError(QstarError):
 class NotPromotedError(QstarError):
     """A new student is not shown to be better than the old one, or is worse elsewhere; the old one stays."""
 
-    exit_code = 10
+    exit_code = 11
 
 
 class ServerError(QstarError):

@@ -69,7 +69,7 @@ def test_the_commands(here: ProjectHere, tiny, damaged):
                     "--round", "1").stdout
     assert "stories/accuracy" in told and "sorting: 60 of" in told
     assert "first" in here.run("students", "promote", tiny.path, "--config", "small.yaml", "--round", "1").stdout
-    refused = here.refused("students", "promote", damaged.path, "--config", "small.yaml", "--round", "1", code=10)
+    refused = here.refused("students", "promote", damaged.path, "--config", "small.yaml", "--round", "1", code=11)
     assert "does not replace" in refused and "McNemar" in refused
     assert "go together" in here.refused("students", "promote", damaged.path, "--force", code=2)
     forced = here.run("students", "promote", damaged.path, "--config", "small.yaml", "--round", "1", "--force",
