@@ -86,7 +86,7 @@ def promote(model: str, config_path: str | None, round_name: str | None, force: 
     """Compare MODEL with the line's student, and promote it only if it is better and nowhere worse.
 
     MODEL is a checkpoint's id in the line, a folder, a hub id, or builtin:NAME; the line is student.line. Ends with
-    code 10 where the old student stays.
+    code 11 where the old student stays.
     """
     if force != (reason is not None):
         raise ConfigError("--force and --reason go together", "give both, or neither")

@@ -55,25 +55,26 @@ def check_figures(promotion: PromotionSettings, evaluation: EvaluationSettings) 
                                   f"add {name} to it, or leave that bound empty")
 
 
-def _directed(setting: str, figure: str) -> Measurement:
+def _directed(setting: str, figure: str) -> tuple[Measurement, bool]:
+    """The measurement, and whether more of it is better."""
     measurement = measurement_of(figure)
     if measurement.higher is None:
         raise ConfigError(f"{setting} names {figure}: neither more nor less of it is better",
                           "name another figure; promotion.max_length_ratio bounds lengths")
-    return measurement
+    return measurement, measurement.higher
 
 
 def _target(old: Score, new: Score, settings: PromotionSettings) -> Iterator[Reason]:
     figure = settings.measure
-    measurement = _directed("promotion.measure", figure)
+    measurement, higher = _directed("promotion.measure", figure)
     before, after = _target_set(old), _target_set(new)
     pairs = paired(before, after, figure)
-    test = better(pairs, measurement.higher)
+    test = better(pairs, higher)
     change = difference(pairs, measurement.transform, _two_sided(settings))
     yield Reason(name=f"{after.name}/{figure} better", passed=test.p < settings.level, value=change.value,
                  low=change.low, high=change.high, threshold=settings.level, p=test.p,
                  told=f"{test.statistic}, p = {test.p:.3g}, must be below {settings.level:g}")
-    gain = change.value if measurement.higher else -change.value
+    gain = change.value if higher else -change.value
     if settings.min_gain > 0:
         yield Reason(name=f"{after.name}/{figure} gain", passed=gain >= settings.min_gain, value=gain,
                      threshold=settings.min_gain,
@@ -85,14 +86,14 @@ def _margins(old: Score, new: Score, settings: PromotionSettings) -> Iterator[Re
     for figure, margin in sorted(settings.margins.items()):
         if margin is None:
             continue
-        measurement = _directed("promotion.margins", figure)
+        measurement, higher = _directed("promotion.margins", figure)
         for after in new.sets:
             decides = after.role is SetRole.TARGET and figure == settings.measure
             if after.role is SetRole.REPORT or decides:
                 continue
             pairs = paired(old.set_of(after.name), after, figure)
             change = difference(pairs, measurement.transform, _two_sided(settings))
-            worse = -change.low if measurement.higher else change.high
+            worse = -change.low if higher else change.high
             yield Reason(name=f"{after.name}/{figure} not worse", passed=worse < margin, value=change.value,
                          low=change.low, high=change.high, threshold=margin,
                          told=f"new − old = {change.value:.4g}, may be worse by {max(worse, 0.0):.4g}, must be less "
