@@ -12,12 +12,20 @@ from typing import Any
 from pydantic import BaseModel
 
 from qstar_core.config import RewardSettings, RlhfSettings, Settings
+from qstar_core.recipes import RECIPES, Training
 from qstar_core.records import JsonObject
 
 HEAD = """# All settings
 
 Made by `docs/make_settings.py`; do not edit it by hand. How to set them: [configuration.md](configuration.md).
+"""
+TRAINING = """
+## Training
 
+The block `training` has `recipe` (`sft` where it is left out) and what follows. When which recipe is of use:
+[training.md](training.md).
+"""
+HEADING = """
 | setting | type | default | what it is for |
 |---|---|---|---|
 """
@@ -47,6 +55,8 @@ def kind(annotation: Any) -> str:
         return "mapping"
     if origin is typing.Annotated:
         return kind(inside[0])
+    if annotation not in NAMES and isinstance(annotation, type) and issubclass(annotation, Training):
+        return f"`{annotation.model_fields['recipe'].default}`"
     return NAMES.get(annotation, "`name`, `action` and `options`")
 
 
@@ -60,8 +70,27 @@ def default(value: Any) -> str:
 
 
 def page() -> str:
-    rows = ((f"`{name}`", kind(type_), default(value), about) for name, type_, value, about in leaves(Settings()))
-    return HEAD + "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows)
+    common = table(leaves(Settings())) + TRAINING + HEADING + table(leaves(Training(), "training."))
+    return HEAD + HEADING + common + "".join(
+        f"\n### Recipe `{name}`\n\n{about(kind_)}\n{HEADING}" + table(own_leaves(kind_))
+        for name, kind_ in RECIPES.items())
+
+
+def table(rows: Iterator[tuple[str, Any, Any, str]]) -> str:
+    lines = ((f"`{name}`", kind(type_), default(value), about_) for name, type_, value, about_ in rows)
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in lines)
+
+
+def about(recipe: type[Training]) -> str:
+    return " ".join((recipe.__doc__ or "").split())
+
+
+def own_leaves(recipe: type[Training]) -> Iterator[tuple[str, Any, Any, str]]:
+    """What the recipe has beside the common settings, or with another default."""
+    common = {name: value for name, _, value, _ in leaves(Training(), "training.")}
+    for name, type_, value, told in leaves(recipe(), "training."):
+        if name != "training.recipe" and (name not in common or common[name] != value):
+            yield name, type_, value, told
 
 
 if __name__ == "__main__":

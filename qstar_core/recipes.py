@@ -14,6 +14,8 @@ from qstar_core.section import Section
 
 Rate = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Schedule = Literal["linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
+                   "inverse_sqrt"]
 
 
 class PeftSettings(Section):
@@ -31,7 +33,7 @@ class Training(Section):
     """What all recipes have."""
 
     learning_rate: Rate = Field(2e-5, description="Peak learning rate")
-    schedule: str = Field("cosine", description="Learning rate schedule, as transformers names them")
+    schedule: Schedule = Field("cosine", description="Learning rate schedule")
     warmup: Share = Field(0.05, description="Share of the steps in which the rate rises")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW")
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient")

@@ -36,7 +36,7 @@ from qstar_core.training.rewards import RewardFunction, VerifierReward
 from qstar_core.training.rows import Rows
 from qstar_core.training.students import load_network, load_student, save_student
 from qstar_core.training.traced import Drawn
-from qstar_core.training.watching import OnProgress, Progress, Watch
+from qstar_core.training.watching import Board, OnProgress, Progress, Watch
 
 
 def train(request: TrainRequest, store: ObjectStore, on_progress: OnProgress,
@@ -140,16 +140,16 @@ class _Run:
         finally:
             if isinstance(reward, VerifierReward):
                 reward.close()
+        best = trainer.state.best_metric
+        if self.recipe.patience is not None and best is not None:
+            watch.metrics[trainer.args.metric_for_best_model] = best
         return _Made(trainer, student, watch.metrics)
 
     def _callbacks(self, watch: Watch) -> list[Any]:
         found: list[Any] = [watch]
         if self.recipe.tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-            from transformers.integrations import TensorBoardCallback
-
-            where = subfolder("tensorboard") / self.settings.student.line / f"{self.recipe_name}-{self.key}"
-            found.append(TensorBoardCallback(SummaryWriter(str(where))))
+            name = f"{self.recipe_name}-{self.key}"
+            found.append(Board(subfolder("tensorboard") / self.settings.student.line / name))
         if self.recipe.patience is not None:
             from transformers import EarlyStoppingCallback
 

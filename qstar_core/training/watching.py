@@ -48,3 +48,22 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if args.should_save:
             seal(folder)
+
+
+class Board(TrainerCallback):  # type: ignore[misc]
+    """Curves for TensorBoard. Transformers' own callback empties the file's buffer at every step, which costs small
+    models a twentieth of their time."""
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer: Any = SummaryWriter(str(folder))
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any) -> None:
+        for name, value in (logs or {}).items():
+            if state.is_world_process_zero and isinstance(value, int | float):
+                tag = f"eval/{name[5:]}" if name.startswith("eval_") else f"train/{name}"
+                self._writer.add_scalar(tag, value, state.global_step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self._writer.close()

@@ -28,13 +28,13 @@ def weighted_nll(logits_B_T_V: Tensor, labels_B_T: Tensor, weight_B_T: Tensor) -
 
 def topk_cross_entropy(logits_B_T_V: Tensor, labels_B_T: Tensor, token_B_T_K: Tensor, logq_B_T_K: Tensor,
                        tail: bool) -> Tensor:
-    """−Σ_k q_k log π_k, summed over the completions' tokens. With `tail` the rest of both is one token more; without,
-    q is renormalised on its k tokens."""
+    """−Σ_k q_k log π_k, summed over the completions' tokens. With `tail` the rest of both, where there is one, is one
+    token more; without, q is renormalised on its k tokens."""
     logp_B_T_V = logits_B_T_V[:, :-1].float().log_softmax(-1)
     token, logq = token_B_T_K[:, 1:], logq_B_T_K[:, 1:]
     logp = logp_B_T_V.gather(-1, token)
     q = logq.exp()
-    if tail:
+    if tail and token.shape[-1] < logp_B_T_V.shape[-1]:
         rest_q = (1 - q.sum(-1)).clamp(min=0)
         others = logp_B_T_V.scatter(-1, token, float("-inf"))
         rest = others.logsumexp(-1)
