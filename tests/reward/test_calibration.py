@@ -116,3 +116,13 @@ def test_accuracy_is_told_by_kind() -> None:
     pairs = [pair(prompt=f"sort {i}", kind="odd" if i % 2 else "even") for i in range(60)]
     found = report(pairs, [float(i % 2) for i in range(60)], [0.5] * 60, "temperature")
     assert (found.by_kind["odd"].value, found.by_kind["even"].value, found.accuracy.value) == (1.0, 0.0, 0.5)
+
+
+def test_no_pair_is_judged_by_a_curve_that_was_fitted_to_it() -> None:
+    """A free curve fits noise: by itself it looks calibrated, on other prompts it does not."""
+    rng = np.random.default_rng(2)
+    differences = rng.normal(size=60)
+    own = fit(differences, np.zeros(60), "isotonic")
+    assert calibration_error(differences, [own] * 60) < 0.05
+    pairs = [pair(prompt=f"sort {i}") for i in range(60)]
+    assert report(pairs, list(differences), [0.0] * 60, "isotonic").ece_after > 0.05

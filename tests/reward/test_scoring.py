@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaForCausalLM
+from transformers import GPT2Config, GPT2ForSequenceClassification, LlamaForCausalLM
 
 from qstar_core.engine.scoring import ScoringNetwork, score_last
 from qstar_core.errors import ConfigError, DataError, EngineError, ModelError
@@ -24,10 +24,19 @@ def rows() -> list[list[int]]:
     return [[5, 7, 9, 2], [4, 8, 2], [3] * 30, [9, 0], [6]]
 
 
+def learned_positions() -> GPT2ForSequenceClassification:
+    """Unlike rotary ones they are not relative: left padding moves them."""
+    torch.manual_seed(0)
+    return GPT2ForSequenceClassification(GPT2Config(
+        vocab_size=20, n_embd=16, n_layer=2, n_head=2, n_positions=64, num_labels=1, initializer_range=0.3)).eval()
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("pad", [0, 2, 11])
-def test_the_last_attended_token_is_read_under_either_padding(tmp_path: Path, side: str, pad: int) -> None:
-    network = ScoringNetwork(checkpoint(tmp_path), "cpu").network
+@pytest.mark.parametrize("rotary", [True, False])
+def test_the_last_attended_token_is_read_under_either_padding(tmp_path: Path, side: str, pad: int,
+                                                              rotary: bool) -> None:
+    network = ScoringNetwork(checkpoint(tmp_path), "cpu").network if rotary else learned_positions()
     alone = [score_last(network, torch.tensor([row]), torch.ones(1, len(row), dtype=torch.long)).item()
              for row in rows()]
     longest = max(map(len, rows()))
