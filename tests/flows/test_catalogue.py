@@ -66,7 +66,8 @@ def test_applied_twice_it_changes_nothing_and_drift_is_mended(here: ProjectHere,
     call(f"{api_url}/deployments/{night['id']}/schedules/{schedule['id']}", {"active": False}, "PATCH")
     call(f"{api_url}/work_pools/twice-gpu", {"concurrency_limit": 5}, "PATCH")
     changed = changes(here.run("deploy", *flags, "--operations.cron", "30 3 * * *").stdout)["changed"]
-    assert len(changed) == 2 and "twice-gpu" in changed[0] and "schedules" in changed[1]
+    assert any("twice-gpu" in item and "limit" in item for item in changed)
+    assert ["refresh/twice" in item for item in changed if "schedules" in item] == [True]
     schedule = call(f"{api_url}/deployments/name/refresh/twice", method="GET")["schedules"][0]
     assert schedule["schedule"]["cron"] == "30 3 * * *" and not schedule["active"], "paused by a person, and still"
 

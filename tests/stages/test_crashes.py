@@ -39,6 +39,6 @@ def test_an_end_that_python_sees_is_no_crash(project: Project, error: BaseExcept
     for _ in range(5):
         with pytest.raises(type(error)), crashes_counted(project.workspace(), "rounds/1", "shard 3"):
             raise error
-        with crashes_counted(project.workspace(), "rounds/1", "shard 3"):
-            pass
+    with crashes_counted(project.workspace(), "rounds/1", "shard 3"):
+        pass
     assert not list(project.store.list("rounds/1/begun"))
