@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qstar_core.errors import DataError
-from qstar_core.records import JsonObject, content_hash
+from qstar_core.records import JsonObject, Role, content_hash
 from qstar_core.selection.draws import order_of
 from qstar_core.store.integrity import sha256_file
 from qstar_core.training.kinds import Shape
@@ -59,7 +59,7 @@ def arranged(rows: Iterable[Split], shape: Shape, validation: float, seed: int, 
             if shape is Shape.LABELLED:
                 labels.add(row["label"])
             counts[name] += 1
-            files[name].write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            files[name].write(json.dumps(row, allow_nan=False) + "\n")
     finally:
         for file in files.values():
             file.close()
@@ -83,18 +83,19 @@ def folder_rows(folder: Path, shape: Shape) -> Iterator[Split]:
         raise DataError(f"{folder} has no .jsonl file", "give a dataset version or a folder that `qstar export` wrote")
     for name, paths in splits.items():
         for path in paths:
-            with path.open(encoding="utf-8") as lines:
+            with path.open("rb") as lines:
                 for number, line in enumerate(lines, 1):
                     if line.strip():
                         yield name, _read(line, shape, f"{path}, line {number}")
 
 
-def _read(line: str, shape: Shape, where: str) -> JsonObject:
+def _read(line: bytes, shape: Shape, where: str) -> JsonObject:
     """The row with the columns of its shape and no others."""
     try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where} is not JSON: {error}", "mend the line") from None
+        row = json.loads(line.decode("utf-8"))
+        json.dumps(row, ensure_ascii=False).encode("utf-8")  # half a character (a lone surrogate) has no place in Arrow
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is not JSON in UTF-8: {error}", "mend the line") from None
     if isinstance(row, dict) and shape is Shape.COMPLETION and "prompt" not in row and row.get("messages"):
         row = {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
     lacking = [name for name in _COLUMNS[shape] if not isinstance(row, dict) or name not in row]
@@ -104,6 +105,9 @@ def _read(line: str, shape: Shape, where: str) -> JsonObject:
     for name in _TURNS:
         if name in found and not _is_turns(found[name]):
             raise DataError(f"{where}: {name} is no list of messages", "write [{role, content}, …], with one at least")
+        if name in found and (found[name][0]["role"] == Role.ASSISTANT) != (name != "prompt"):
+            raise DataError(f"{where}: {name} begins with a message of the role {found[name][0]['role']!r:.40}",
+                            "a prompt begins with system or user, what is learnt with assistant")
     if shape is Shape.LABELLED and not isinstance(found["label"], bool):
         raise DataError(f"{where}: label is {found['label']!r:.40}", "write true or false")
     if shape is Shape.QUESTION and not isinstance(found["solution"], str):
@@ -113,7 +117,7 @@ def _read(line: str, shape: Shape, where: str) -> JsonObject:
 
 def _is_turns(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(
-        isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
+        isinstance(turn, dict) and turn.get("role") in set(Role) and isinstance(turn.get("content"), str)
         for turn in value)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 
 from qstar_core.checkpoints import save_checkpoint
 from qstar_core.config import Settings
@@ -134,7 +135,7 @@ class _Run:
                 self.on_progress(Progress(text=f"going on from step {state.name.rpartition('-')[2]}"))
             watch.metrics |= getattr(trainer, "first_metrics", {})
             trainer.train(resume_from_checkpoint=str(state) if state else None)
-        except ValueError as error:
+        except (ValueError, TemplateError) as error:
             raise TrainingError(f"{self.recipe_name}: {' '.join(str(error).split())[:300]}",
                                 "change the settings under training") from error
         finally:

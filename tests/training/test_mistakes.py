@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from qstar_core.checkpoints import fetch_checkpoint
-from qstar_core.errors import ConfigError, DataError, ModelError
+from qstar_core.errors import ConfigError, DataError, ModelError, TrainingError
 from qstar_core.models import resolve
 from qstar_core.recipes import Training
 from qstar_core.records import JsonObject
@@ -158,7 +158,11 @@ def test_an_empty_dataset_is_refused(recipe: str, tmp_path: Path, store: ObjectS
 
 
 @pytest.mark.parametrize(("recipe", "line", "match"), [
-    ("sft", "nonsense", "line 1 is not JSON"), ("sft", "[1]", "has no 'prompt'"),
+    ("sft", "nonsense", "line 1 is not JSON"), ("sft", "[" * 100_000, "line 1 is not JSON"),
+    ("sft", '{"prompt": [{"role": "user", "content": "\\ud800"}], "completion": []}', "line 1 is not JSON in UTF-8"),
+    ("sft", '{"prompt": [{"role": "boss", "content": "q"}], "completion": []}', "prompt is no list of messages"),
+    ("sft", '{"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "user", "content": "a"}]}',
+     "completion begins with a message of the role 'user'"), ("sft", "[1]", "has no 'prompt'"),
     ("sft", '{"prompt": "text", "completion": "text"}', "prompt is no list of messages"),
     ("sft", '{"prompt": [], "completion": []}', "prompt is no list of messages"),
     ("dpo", '{"prompt": [{"role": "user", "content": "q"}]}', "has no 'chosen'"),
@@ -172,6 +176,18 @@ def test_a_bad_row_is_named(recipe: str, line: str, match: str, tmp_path: Path, 
     (tmp_path / "rows" / "train.jsonl").write_text(line + "\n")
     with pytest.raises(DataError, match=match):
         trained(store, request_of(recipe, tmp_path / "rows"))
+
+
+def test_a_file_that_is_no_text_and_a_template_that_refuses_are_one_line(tmp_path: Path, store: ObjectStore) -> None:
+    folder = completions(tmp_path / "rows")
+    (folder / "train.jsonl").write_bytes(b"\xff\xfe{}\n")
+    with pytest.raises(DataError, match="line 1 is not JSON in UTF-8"):
+        trained(store, request_of("sft", folder))
+    student = Path(shutil.copytree(resolve("builtin:tiny-student", None).path, tmp_path / "refusing"))
+    template = student / "chat_template.jinja"
+    template.write_text("{% if messages|length > 0 %}{{ raise_exception('never') }}{% endif %}" + template.read_text())
+    with pytest.raises(TrainingError, match="sft: never"):
+        trained(store, request_of("sft", completions(folder), student=str(student)))
 
 
 def test_a_group_of_equal_rewards_teaches_nothing_and_is_no_nan(version: Version) -> None:
