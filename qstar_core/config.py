@@ -412,7 +412,7 @@ class EvaluationSet(Section):
 class JudgeSettings(Section):
     """Who compares two students' replies. A reward model, or a language model behind an endpoint."""
 
-    reward_model: str | None = Field(None, description="Checkpoint of a reward model: folder or hub id")
+    reward_model: str | None = Field(None, description="Reward model: folder, hub id, store:LINE")
     tie: float = Field(0.0, ge=0, description="Difference of two rewards up to which they tie")
     base_url: str | None = Field(None, pattern=r"^https?://", description="Address of an OpenAI-compatible endpoint")
     model: str | None = Field(None, description="Name of the model there")

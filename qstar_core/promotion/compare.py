@@ -44,17 +44,18 @@ def compare(settings: Settings, store: ObjectStore, old: ModelRef | None, new: M
         return Comparison(suite, before, after, None, None, decide(before, after, wanted))
     before = evaluate(settings, store, old, suite, on_progress)
     kl = None if wanted.max_kl is None else divergence(settings, old, new, problems(suite, wanted.kl_prompts))
-    preferred = _win_rate(settings, suite, before, after, judge)
+    preferred = _win_rate(settings, store, suite, before, after, judge)
     decision = decide(before, after, wanted, INFINITE if kl is None else kl,
                       None if preferred is None else preferred.length_controlled)
     return Comparison(suite, before, after, kl, preferred, decision)
 
 
-def _win_rate(settings: Settings, suite: Suite, before: Score, after: Score, judge: Judge | None) -> WinRate | None:
+def _win_rate(settings: Settings, store: ObjectStore, suite: Suite, before: Score, after: Score,
+              judge: Judge | None) -> WinRate | None:
     if judge is None:
         if not settings.evaluation.judge.named:
             return None
-        judge = judge_of(settings)
+        judge = judge_of(settings, store)
     target = suite.set_of(SetRole.TARGET)
     return win_rate(before.set_of(target.name), after.set_of(target.name), target.prompts, judge,
                     settings.evaluation.confidence)

@@ -14,6 +14,7 @@ from qstar_core.evaluation.judging import Duel, EndpointJudge, RewardJudge, Winn
 from qstar_core.evaluation.win_rate import at_equal_length, win_rate
 from qstar_core.filters.endpoint import Endpoint as Client
 from qstar_core.records import Message, Prompt, Role
+from qstar_core.store.directory import DirectoryStore
 from tests.evaluation.scores import set_score
 from tests.filters.test_judge import Endpoint, endpoint  # noqa: F401 - a fixture
 
@@ -122,8 +123,9 @@ def test_reading_a_verdict(reply, expected):
     assert winner(reply) is expected
 
 
-def test_settings_name_a_judge():
+def test_settings_name_a_judge(tmp_path):
+    store = DirectoryStore(tmp_path)
     with pytest.raises(ConfigError, match="no judge is named"):
-        judge_of(load_settings())
+        judge_of(load_settings(), store)
     named = load_settings(flags={"evaluation.judge.base_url": "http://localhost:1/v1", "evaluation.judge.model": "m"})
-    assert judge_of(named).name == "m at http://localhost:1/v1"
+    assert judge_of(named, store).name == "m at http://localhost:1/v1"

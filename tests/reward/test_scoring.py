@@ -12,7 +12,6 @@ from qstar_core.engine.scoring import ScoringNetwork, score_last
 from qstar_core.errors import ConfigError, DataError, EngineError, ModelError
 from qstar_core.records import Message, Role
 from qstar_core.reward.calibration import Calibration, read_calibration, write_calibration
-from qstar_core.reward.judge import Preferred, RewardJudge, win_rate
 from qstar_core.reward.model import load_reward_model
 from tests.reward.models import asked, checkpoint
 
@@ -130,22 +129,3 @@ def test_a_template_that_refuses_the_conversation_is_told(tmp_path: Path) -> Non
     model = load_reward_model(str(folder), "cpu")
     with pytest.raises(DataError, match="no system"):
         model.score([(Message(role=Role.SYSTEM, content="x"), *asked())], ["answer 3"])
-
-
-def test_the_judge_prefers_the_same_reply_in_either_place(tmp_path: Path) -> None:
-    folder = checkpoint(tmp_path)
-    write_calibration(folder, CALIBRATION)
-    judge = RewardJudge(load_reward_model(str(folder), "cpu"))
-    first, second = ["answer 3", "answer 7", "answer 1"], ["answer 9", "answer 2", "answer 1"]
-    there, back = judge([asked()] * 3, first, second), judge([asked()] * 3, second, first)
-    assert [one.difference for one in there] == pytest.approx([-one.difference for one in back], abs=1e-5)
-    assert [one.probability for one in there] == pytest.approx([1 - (one.probability or 0) for one in back], abs=1e-5)
-    assert there[2].preferred is Preferred.TIE and there[2].probability == 0.5
-    assert win_rate(there) + win_rate(back) == pytest.approx(1.0)
-    wide = RewardJudge(load_reward_model(str(folder), "cpu"), tie=1e9)
-    assert {one.preferred for one in wide([asked()] * 3, first, second)} == {Preferred.TIE}
-    for wrong in (-1.0, float("nan")):
-        with pytest.raises(ConfigError):
-            RewardJudge(load_reward_model(str(folder), "cpu"), tie=wrong)
-    with pytest.raises(ConfigError):
-        win_rate([])
