@@ -1,0 +1,31 @@
+"""How much memory the caches get, and how many tokens a step reads, where the settings leave it open."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from qstar_core.config import EngineSettings
+from qstar_core.engine.hf import read_config
+from qstar_core.engine.vllm.launch import BLOCK
+
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_SPARE = 4  # blocks: one that vLLM keeps for itself, and some to round up with
+_BUDGET = 8192
+_GIB = 2**30
+
+
+def cache_bytes(model: Path, rows: int, context: int, dtype: str, settings: EngineSettings) -> int:
+    """Room for every row in the whole context, so that none is ever put off."""
+    if settings.vllm.kv_cache_gib is not None:
+        return int(settings.vllm.kv_cache_gib * _GIB)
+    config = read_config(model).get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    blocks = rows * math.ceil(context / BLOCK) + _SPARE
+    return int(blocks * BLOCK * 2 * config.num_hidden_layers * heads * size * _BYTES[dtype])
+
+
+def step_budget(rows: int, context: int, settings: EngineSettings) -> int:
+    """Tokens of a step: both prompts of a sample and a token for every row at least."""
+    return settings.vllm.step_tokens or max(_BUDGET, 2 * context + rows)
