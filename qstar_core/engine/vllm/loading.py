@@ -49,13 +49,15 @@ def _speaker(model: ModelRef) -> _Speaker:
 
 
 _running: dict[str, Server] = {}
+_DECISIVE = {"batch_size", "dtype", "device", "threads", "vllm"}
+"""The settings that a server is made with; the others come with the mixture."""
 
 
 def _server(student: ModelRef, teacher: ModelRef, context: int, settings: EngineSettings) -> Server:
     """The one that runs, if it serves these models with these settings; else it makes room for the new one."""
     weights = weights_of(student, teacher, settings.share_forward)
     rank = room_for(rank_of(student)) if weights.lora else 0
-    key = f"{weights.model_dump_json()} {context} {rank} {settings.model_dump_json()}"
+    key = f"{weights.model_dump_json()} {context} {rank} {settings.model_dump_json(include=_DECISIVE)}"
     server = _running.get(key)
     if server is None or server.closed:
         while _running:

@@ -30,6 +30,7 @@ from qstar_core.records import JsonObject, ModelRef
 
 _HERE = "qstar_core.engine.vllm"
 _NAMES = count()
+_GRACE = 1.0  # seconds; nothing is left to be saved when a server is closed
 _MEMORY_SIGNS = ("KV cache", "Available memory", "Free memory", "No available memory")
 
 
@@ -155,7 +156,7 @@ def _close(engine: Any, name: str, own_process: bool) -> None:
     """In this process what the worker's side remembers has to go too; a process of its own takes it along."""
     if not own_process:
         forget(name)
-    engine.engine_core.shutdown()
+    engine.engine_core.shutdown(timeout=_GRACE)
 
 
 def _device(wanted: str) -> str:
