@@ -145,11 +145,10 @@ class VllmSettings(Section):
 
     own_process: bool = Field(True, description="vLLM runs in a process of its own, whose crash leaves this one alive")
     kv_cache_gib: float | None = Field(
-        None, gt=0, le=4096, description="Cache of keys and values, for each of both models; empty: room for all "
-                                         "samples in flight")
+        None, gt=0, le=4096, description="The teacher's cache of keys and values, the student gets as many tokens; "
+                                         "empty: room for all samples in flight")
     step_tokens: int | None = Field(
         None, ge=16, description="Most tokens read in a step, longer prompts come in pieces; empty: both prompts whole")
-    prefix_caching: bool = Field(True, description="Draws of one prompt, and equal beginnings, are read once")
     eager: bool | None = Field(None, description="No compiled graphs; empty: on a CPU only")
 
 

