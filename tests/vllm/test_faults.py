@@ -70,7 +70,7 @@ def test_the_crash_of_its_process_is_one_error_and_costs_nothing_finished(tiny: 
         for one in engine.generate(jobs):
             done[one.sample.id] = one
             if len(done) == 4:
-                os.kill(engine._server(tiny.student).process(), signal.SIGKILL)
+                os.kill(engine._server(tiny.student).pid, signal.SIGKILL)
     assert 4 <= len(done) < len(jobs)
     missing = [job for job in jobs if job.sample_id not in done]
     done.update(run(engine, missing))

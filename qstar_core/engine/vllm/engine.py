@@ -21,8 +21,8 @@ from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.engine.vllm.adapters import Adapter
 from qstar_core.engine.vllm.order import MixOrder
 from qstar_core.engine.vllm.pairs import PairedRequests
+from qstar_core.engine.vllm.process import Running
 from qstar_core.engine.vllm.requests import Grown, NestedRequests, Requests
-from qstar_core.engine.vllm.server import Server
 from qstar_core.errors import EngineError
 from qstar_core.records import FinishReason, ModelRef
 
@@ -33,7 +33,7 @@ _PATIENCE = 10_000
 class VllmEngine:
     """`server` gives the running vLLM for a student, and a new one after it failed. `eos_ids`: of both models."""
 
-    def __init__(self, server: Callable[[ModelRef], Server], student: ModelRef, tokenizer: ChatTokenizer, vocab: int,
+    def __init__(self, server: Callable[[ModelRef], Running], student: ModelRef, tokenizer: ChatTokenizer, vocab: int,
                  eos_ids: frozenset[int], context: int, alpha: AlphaSettings, sampling: SamplingSettings,
                  support: SupportSettings, engine: EngineSettings) -> None:
         self._server = server
@@ -66,7 +66,7 @@ class VllmEngine:
                 requests.abort()
                 server.rest()
 
-    def _generate(self, jobs: Iterable[Job], server: Server, requests: Requests) -> Iterator[Finished]:
+    def _generate(self, jobs: Iterable[Job], server: Running, requests: Requests) -> Iterator[Finished]:
         waiting = (Sequence.start(job, self._sampling.seed, self._sampling.max_tokens, self._context, self._stops)
                    for job in jobs)
         roomless: list[Sequence] = []

@@ -9,7 +9,6 @@ from qstar_core.errors import ConfigError
 
 _ENVIRONMENT = {
     "VLLM_USE_V2_MODEL_RUNNER": "0",  # the second model runner has no logits processors of the interface used here
-    "VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn",  # a fork of a process with threads can hang
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # two engines in one process take turns on the same cores
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
@@ -23,7 +22,7 @@ def check_installed() -> None:
 
 
 def prepare_environment(threads: int | None) -> None:
-    """Before vLLM is imported. It reads all of these when they are needed, here and in its own process."""
+    """Before vLLM is imported. It reads them when they are needed."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if threads is not None:

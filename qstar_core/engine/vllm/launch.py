@@ -25,9 +25,9 @@ def arguments(model: str, *, dtype: str, context: int, rows: int, budget: int, k
     }
 
 
-def start(args: JsonObject, own_process: bool) -> Any:
-    """A `vllm.LLMEngine`, whose worker is in the process of the engine itself: vLLM on CPU would choose a daemonic one,
-    in which no second engine can start."""
+def start(args: JsonObject) -> Any:
+    """A `vllm.LLMEngine` with its worker, all in this process: vLLM on CPU would choose a daemonic one, in which no
+    second engine can start."""
     from vllm import EngineArgs
     from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.llm_engine import LLMEngine
@@ -36,4 +36,4 @@ def start(args: JsonObject, own_process: bool) -> Any:
     config = EngineArgs(**args, distributed_executor_backend=UniProcExecutor).create_engine_config(
         UsageContext.LLM_CLASS)
     return LLMEngine(config, UniProcExecutor, log_stats=False, usage_context=UsageContext.LLM_CLASS,
-                     multiprocess_mode=own_process)
+                     multiprocess_mode=False)

@@ -14,6 +14,7 @@ from qstar_core.engine.vllm.adapters import room_for
 from qstar_core.engine.vllm.engine import VllmEngine
 from qstar_core.engine.vllm.installed import check_installed
 from qstar_core.engine.vllm.layout import rank_of, weights_of
+from qstar_core.engine.vllm.process import OwnProcess, Running
 from qstar_core.engine.vllm.server import Server
 from qstar_core.errors import ConfigError
 from qstar_core.records import ModelRef
@@ -48,12 +49,12 @@ def _speaker(model: ModelRef) -> _Speaker:
     return _Speaker(model.name, int(config.get_text_config().vocab_size), eos_ids(path, config))
 
 
-_running: dict[str, Server] = {}
+_running: dict[str, Running] = {}
 _DECISIVE = {"batch_size", "dtype", "device", "threads", "vllm"}
 """The settings that a server is made with; the others come with the mixture."""
 
 
-def _server(student: ModelRef, teacher: ModelRef, context: int, settings: EngineSettings) -> Server:
+def _server(student: ModelRef, teacher: ModelRef, context: int, settings: EngineSettings) -> Running:
     """The one that runs, if it serves these models with these settings; else it makes room for the new one."""
     weights = weights_of(student, teacher, settings.share_forward)
     rank = room_for(rank_of(student)) if weights.lora else 0
@@ -62,5 +63,6 @@ def _server(student: ModelRef, teacher: ModelRef, context: int, settings: Engine
     if server is None or server.closed:
         while _running:
             _running.popitem()[1].close()
-        server = _running[key] = Server(weights, context, settings, rank)
+        kind = OwnProcess if settings.vllm.own_process else Server
+        server = _running[key] = kind(weights, context, settings, rank)
     return server

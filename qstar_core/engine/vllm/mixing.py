@@ -62,7 +62,7 @@ class Told:
             del rows[position]
 
     def take(self, requests: Sequence[str]) -> dict[str, tuple[int, bytes]]:
-        """Columns and float64 values of each request, in order, as another process can be sent them."""
+        """Columns and float64 values of each request, in order, as a pipe takes them best."""
         taken = {request: self._rows.pop(request, {}) for request in requests}
         return {request: (rows[min(rows)].size, b"".join(rows[at].tobytes() for at in sorted(rows)))
                 for request, rows in taken.items() if rows}

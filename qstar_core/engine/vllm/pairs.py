@@ -14,8 +14,8 @@ from qstar_core.engine.sequence import Sequence
 from qstar_core.engine.vllm.adapters import Adapter
 from qstar_core.engine.vllm.hosts import KEY
 from qstar_core.engine.vllm.mixing import rows_of
+from qstar_core.engine.vllm.process import Running
 from qstar_core.engine.vllm.requests import Grown
-from qstar_core.engine.vllm.server import Server
 from qstar_core.errors import EngineError
 
 _STUDENT, _TEACHER = "student", "teacher"
@@ -44,7 +44,7 @@ class _Pair:
 
 
 class PairedRequests:
-    def __init__(self, server: Server, stop_ids: frozenset[int]) -> None:
+    def __init__(self, server: Running, stop_ids: frozenset[int]) -> None:
         self._server = server
         self._stop_ids = stop_ids
         self._open: dict[str, _Pair] = {}

@@ -12,7 +12,7 @@ from qstar_core.engine.sequence import Sequence
 from qstar_core.engine.vllm.adapters import Adapter
 from qstar_core.engine.vllm.hosts import KEY
 from qstar_core.engine.vllm.mixing import rows_of
-from qstar_core.engine.vllm.server import Server
+from qstar_core.engine.vllm.process import Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Requests(Protocol):
 class NestedRequests:
     """One request a sample, the teacher's."""
 
-    def __init__(self, server: Server, stop_ids: frozenset[int]) -> None:
+    def __init__(self, server: Running, stop_ids: frozenset[int]) -> None:
         self._server = server
         self._stop_ids = sorted(stop_ids)
         self._open: set[str] = set()

@@ -1,4 +1,4 @@
-"""A running vLLM: the teacher's engine, with the student in it or inside its worker.
+"""A running vLLM in this process: the teacher's engine, with the student in it or inside its worker.
 
 Contract: whatever vLLM raises leaves here as an EngineError, and the server that raised it is not used again.
 """
@@ -31,6 +31,10 @@ from qstar_core.records import JsonObject, ModelRef
 _HERE = "qstar_core.engine.vllm"
 _NAMES = count()
 _GRACE = 1.0  # seconds; nothing is left to be saved when a server is closed
+Taken = tuple[str, list[int], bool]
+"""Request, new tokens, and whether it ended."""
+Told = tuple[int, bytes]
+"""Columns, and float64 values of all tokens."""
 _MEMORY_SIGNS = ("KV cache", "Available memory", "Free memory", "No available memory")
 
 
@@ -46,11 +50,10 @@ class Server:
         self._shelf = Shelf()
         self._scratch = TemporaryDirectory(prefix="qstar-vllm-")
         self._device = _device(settings.device)
-        self._own_process = settings.vllm.own_process
         self.engine: Any = None
         with _translated():
             self._start(context, settings, lora_rank)
-        self._finalizer = weakref.finalize(self, _close, self.engine, self._name, self._own_process)
+        self._finalizer = weakref.finalize(self, _close, self.engine, self._name)
 
     def _start(self, context: int, settings: EngineSettings, lora_rank: int) -> None:
         scratch = Path(self._scratch.name)
@@ -74,7 +77,7 @@ class Server:
         else:
             outer = described(teacher, budget, blocks, False, "nested:TeacherProcessor")
         outer["worker_extension_cls"] = f"{_HERE}.worker.QstarWorker"
-        self.engine = start(outer, self._own_process)
+        self.engine = start(outer)
         if weights.student is not None:
             student = loadable(weights.student, settings, self._device, scratch)
             inner = described(student, resumable(budget, rows), blocks + rows, weights.lora, "nested:StudentProcessor")
@@ -114,8 +117,7 @@ class Server:
                                output_kind=RequestOutputKind.DELTA, **params),
                 lora_request=adapters.lora_request(adapter))
 
-    def step(self) -> list[tuple[str, list[int], bool]]:
-        """Request, new tokens, and whether it ended."""
+    def step(self) -> list[Taken]:
         with _translated():
             return [(output.request_id, list(output.outputs[0].token_ids), output.finished)
                     for output in self.engine.step()]
@@ -125,22 +127,18 @@ class Server:
             with _translated():
                 self.engine.abort_request(requests)
 
-    def collect(self, requests: list[str]) -> dict[str, tuple[int, bytes]]:
+    def collect(self, requests: list[str]) -> dict[str, Told]:
         """What was told about requests that ended."""
         with _translated():
             taken, error = self._ask("qstar_collect", requests)
         if error is not None:
             raise EngineError(error, "")
-        found: dict[str, tuple[int, bytes]] = taken
+        found: dict[str, Told] = taken
         return found
 
     def rest(self) -> None:
         with _translated():
             self._ask("qstar_rest")
-
-    def process(self) -> int:
-        with _translated():
-            return int(self.engine.collective_rpc("qstar_process")[0])
 
     @property
     def closed(self) -> bool:
@@ -155,10 +153,8 @@ class Server:
         return self.engine.collective_rpc(method, args=(self._name, *args))[0]
 
 
-def _close(engine: Any, name: str, own_process: bool) -> None:
-    """In this process what the worker's side remembers has to go too; a process of its own takes it along."""
-    if not own_process:
-        forget(name)
+def _close(engine: Any, name: str) -> None:
+    forget(name)
     engine.engine_core.shutdown(timeout=_GRACE)
 
 
@@ -177,13 +173,8 @@ def _device(wanted: str) -> str:
 @contextmanager
 def _translated() -> Iterator[None]:
     """vLLM's errors as the project's."""
-    from vllm.v1.engine.exceptions import EngineDeadError
-
     try:
         yield
-    except EngineDeadError as error:
-        raise EngineError("the process of vLLM ended", "its last lines are above; run again to go on where it "
-                          "stopped") from error
     except (RuntimeError, ValueError, TypeError, AssertionError, OSError, MemoryError) as error:
         line = first_line(error)
         if is_out_of_memory(error) or any(sign in str(error) for sign in _MEMORY_SIGNS):

@@ -1,8 +1,6 @@
-"""What the engine's worker does besides stepping: called by name, perhaps from another process, with plain data."""
+"""What the engine's worker does besides stepping: vLLM calls it by name, with plain data."""
 
 from __future__ import annotations
-
-import os
 
 from qstar_core.engine.vllm.hosts import host_named
 from qstar_core.engine.vllm.launch import start
@@ -18,7 +16,7 @@ class QstarWorker:
     def qstar_open(self, name: str, student: JsonObject) -> None:
         """Start the student inside of this worker."""
         host = host_named(name)
-        host.student = Student(start(student, own_process=False), host.told)
+        host.student = Student(start(student), host.told)
 
     def qstar_order(self, name: str, order: str) -> None:
         """Mix in this way from now on."""
@@ -46,6 +44,3 @@ class QstarWorker:
         student = host_named(name).student
         if student is not None:
             student.drop_adapter(number)
-
-    def qstar_process(self) -> int:
-        return os.getpid()
