@@ -1,7 +1,5 @@
 """What goes wrong with a running vLLM, and what is left of the work."""
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -58,23 +56,6 @@ def test_a_student_that_cannot_go_on_is_an_error_and_no_endless_loop(tiny: Tiny,
         run(engine, jobs)
     monkeypatch.undo()
     assert_same(run(engine, jobs), run(torch_engine(tiny.student, tiny.teacher, tiny.tokenizer, settings), jobs))
-
-
-def test_the_crash_of_its_process_is_one_error_and_costs_nothing_finished(tiny: Tiny) -> None:
-    """As a shard does it: keep what came, ask again for what is missing."""
-    settings = settings_of({"vllm": {"own_process": True}})
-    jobs = tiny.jobs(12, draws=2)
-    engine = vllm_engine(tiny.student, tiny.teacher, settings)
-    done = {}
-    with pytest.raises(EngineError, match="the process of vLLM ended"):
-        for one in engine.generate(jobs):
-            done[one.sample.id] = one
-            if len(done) == 4:
-                os.kill(engine._server(tiny.student).pid, signal.SIGKILL)
-    assert 4 <= len(done) < len(jobs)
-    missing = [job for job in jobs if job.sample_id not in done]
-    done.update(run(engine, missing))
-    assert_same(done, run(torch_engine(tiny.student, tiny.teacher, tiny.tokenizer, settings), jobs))
 
 
 def test_models_that_say_nothing_fail_their_samples_and_no_others(tiny: Tiny, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from qstar_core.engine.vllm.adapters import SLOTS, Shelf, room_for
+from qstar_core.engine.vllm.budget import cache_blocks, step_budget
 from qstar_core.engine.vllm.heads import too_narrow, widen
 from qstar_core.engine.vllm.installed import check_installed
 from qstar_core.engine.vllm.mixing import Told, rows_of
@@ -54,6 +55,15 @@ def test_ranks_are_rounded_up_and_bounded() -> None:
     assert [room_for(rank) for rank in (1, 8, 9, 512)] == [8, 8, 16, 512]
     with pytest.raises(EngineError, match="rank 513"):
         room_for(513)
+
+
+def test_a_cache_that_holds_no_sample_is_refused_with_the_numbers() -> None:
+    settings = settings_of({"vllm": {"kv_cache_gib": 0.0001, "step_tokens": 16}}).engine
+    assert cache_blocks(2, 100, 1024, settings) == int(0.0001 * 2**30) // 1024
+    with pytest.raises(ConfigError, match=r"kv_cache_gib = 0.0001 holds 832 tokens.* a context of 1000 takes 1152"):
+        cache_blocks(2, 1000, 4096, settings)
+    assert cache_blocks(8, 1000, 4096, settings_of().engine) >= 8 * 1000 / 32
+    assert step_budget(64, 100, settings) == 64 and step_budget(8, 10_000, settings_of().engine) >= 20_000
 
 
 def test_what_is_told_comes_in_order_and_once() -> None:

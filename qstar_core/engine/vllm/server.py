@@ -48,6 +48,7 @@ class Server:
         self.paired = weights.layout is Layout.PAIRED
         self._name = f"qstar-{next(_NAMES)}"
         self._shelf = Shelf()
+        self._folders: dict[str, str] = {}
         self._scratch = TemporaryDirectory(prefix="qstar-vllm-")
         self._device = _device(settings.device)
         self.engine: Any = None
@@ -89,8 +90,9 @@ class Server:
         if not self.weights.lora:
             return None
         with _translated():
-            adapter, gone = self._shelf.take(
-                student.sha256, loadable_adapter(student, self._device, Path(self._scratch.name)), busy)
+            if student.sha256 not in self._folders:
+                self._folders[student.sha256] = loadable_adapter(student, self._device, Path(self._scratch.name))
+            adapter, gone = self._shelf.take(student.sha256, self._folders[student.sha256], busy)
             if gone is not None:
                 if self.paired:
                     self.engine.remove_lora(gone[1])
