@@ -141,8 +141,20 @@ class SupportSettings(Section):
     min_p: Unit = Field(0.0, description="Keeps tokens at least this many times as likely as the most likely one")
 
 
+class VllmSettings(Section):
+    """What `engine.kind: vllm` has beside the settings that all engines share. docs/vllm.md tells how it works."""
+
+    own_process: bool = Field(True, description="vLLM runs in a process of its own, whose crash leaves this one alive")
+    kv_cache_gib: float | None = Field(
+        None, gt=0, le=4096, description="The teacher's cache of keys and values, the student gets as many tokens; "
+                                         "empty: room for all samples in flight")
+    step_tokens: int | None = Field(
+        None, ge=16, description="Most tokens read in a step, longer prompts come in pieces; empty: both prompts whole")
+    eager: bool | None = Field(None, description="No compiled graphs; empty: on a CPU only")
+
+
 class EngineSettings(Section):
-    kind: Literal["transformers"] = Field("transformers", description="Which engine samples")
+    kind: Literal["transformers", "vllm"] = Field("transformers", description="Which engine samples")
     batch_size: int = Field(32, ge=1, description="Samples in flight")
     context: int | None = Field(None, ge=8, description="Longest prompt plus completion; empty: the models' own")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -158,6 +170,7 @@ class EngineSettings(Section):
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="Compile the mixing step; auto: for large vocabularies, where there is a compiler")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; empty: 1 for tiny models, else all")
+    vllm: VllmSettings = VllmSettings()
 
     @field_validator("speculation", mode="before")
     @classmethod

@@ -11,7 +11,7 @@ from typing import Any
 import rich_click as click
 from rich.table import Table
 
-from flows.commands.datasets import dataset_option
+from flows.commands.located import dataset_option
 from flows.commands.options import config_option
 from flows.commands.run import run_flow
 from flows.commands.train import read_settings

@@ -9,7 +9,7 @@ from typing import Any
 import rich_click as click
 import yaml
 
-from flows.commands.datasets import dataset_option
+from flows.commands.located import dataset_option
 from flows.commands.options import SettingsCommand, config_option
 from flows.commands.run import run_flow
 from flows.console import err, out

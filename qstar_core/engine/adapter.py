@@ -18,7 +18,7 @@ from peft import LoraConfig, PeftConfig, PeftModel, PeftType
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.lora import LoraLayer
 from peft.utils import load_peft_weights, set_peft_model_state_dict
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers.pytorch_utils import Conv1D
 
 from qstar_core.engine.adapted import AdaptedLinear, AdaptedNetwork, Rows
@@ -65,6 +65,12 @@ def acts_on_rows(config: PeftConfig) -> bool:
     plain = LoraConfig()
     others = (field.name for field in fields(config) if field.name not in _PLAIN | {"init_lora_weights"})
     return all(not getattr(config, name) or getattr(config, name) == getattr(plain, name) for name in others)
+
+
+def on_linear_layers(folder: Path) -> bool:
+    """Whether a LoRA leaves embeddings alone, as its own tensors say."""
+    with safe_open(folder / _WEIGHTS, framework="pt") as file:
+        return not any("lora_embedding" in name for name in file.keys())  # noqa: SIM118, no mapping
 
 
 def adapted_on_rows(network: Any, folder: Path) -> AdaptedNetwork | None:

@@ -17,9 +17,11 @@ from torch import Tensor
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
 from qstar_core.engine.adaptive import Adaptive
 from qstar_core.engine.alone import AloneMixer, AloneRunner
+from qstar_core.engine.endings import failed, failure_of, no_room, text_of, with_room
 from qstar_core.engine.headroom import is_out_of_memory
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.lockstep import Lockstep
+from qstar_core.engine.mixing import mixer_of
 from qstar_core.engine.pair import PairRunner, TwoModels, pair_runner
 from qstar_core.engine.protocol import Finished, Job
 from qstar_core.engine.scheduler import Scheduler
@@ -28,14 +30,12 @@ from qstar_core.engine.slots import Slots
 from qstar_core.engine.speculative import Speculative
 from qstar_core.engine.statistics import Statistics
 from qstar_core.engine.stops import StopStrings
-from qstar_core.engine.strategy import DIAGNOSTICS, DISJOINT, FAILED_T, FAILED_THETA, Drawn, Kept, Strategy
+from qstar_core.engine.strategy import DIAGNOSTICS, Drawn, Kept, Strategy
 from qstar_core.engine.tokenizer import ChatTokenizer, shared_columns
 from qstar_core.errors import ConfigError, NoMemoryError
-from qstar_core.mixture.alpha import AlphaOptions
 from qstar_core.mixture.mixer import Mixer
-from qstar_core.mixture.policies.chain import policies_of
 from qstar_core.mixture.support import SupportCut
-from qstar_core.records import FinishReason, PromptPair
+from qstar_core.records import PromptPair
 
 _SMALL = 5_000_000
 _ALL_THREADS = torch.get_num_threads()
@@ -79,12 +79,7 @@ class TransformersEngine:
             return
         self._models = pair_runner(student, teacher, self._count, context, vocab, engine.deterministic,
                                    engine.share_forward)
-        options = AlphaOptions(alpha.method, alpha.fixed, alpha.min, alpha.max, alpha.tolerance)
-        mixer = Mixer(
-            options, sampling.temperature, engine.diagnostics, sharpen=sampling.sharpen, support=SupportCut(support),
-            policies=policies_of(alpha, self._eos_ids | tokenizer.control_ids),
-            top_logprobs=engine.top_logprobs, passes=engine.compile,
-        )
+        mixer = mixer_of(alpha, sampling, support, engine, self._eos_ids | tokenizer.control_ids)
         self._strategy = _strategy(self._models, mixer, engine, self._device)
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
@@ -104,12 +99,12 @@ class TransformersEngine:
         waiting = (Sequence.start(job, self._sampling.seed, self._sampling.max_tokens, self._context, self._stops)
                    for job in jobs)
         roomless: list[Sequence] = []
-        scheduler = Scheduler(_with_room(waiting, roomless), self._count)
+        scheduler = Scheduler(with_room(waiting, roomless), self._count)
         while True:
             for slot, sequence in scheduler.admit():
                 slots.seat(slot, sequence, *prompts.read(slot, sequence.job.pair))
             while roomless:
-                yield roomless.pop().fail(f"the prompt fills the context of {self._context} tokens")
+                yield roomless.pop().fail(no_room(self._context))
             if not any(True for _ in scheduler.seated()):
                 return
             if not self._fixed_shapes and (rows := scheduler.move_together()):
@@ -136,18 +131,13 @@ class TransformersEngine:
 
     def _append(self, sequence: Sequence, told_T: np.ndarray) -> Finished | None:
         for row in told_T:
-            if row[FAILED_THETA : DISJOINT + 1].any():
-                return sequence.fail(_failure(row, len(sequence.tokens)))
+            if failed(row):
+                return sequence.fail(failure_of(row, len(sequence.tokens)))
             sequence.append(int(row[0]), row[DIAGNOSTICS:] if len(row) > DIAGNOSTICS else None)
             reason = sequence.reason(self._eos_ids)
             if reason is not None:
-                return sequence.finish(reason, self._text(sequence, reason))
+                return sequence.finish(reason, text_of(sequence, reason, self._tokenizer))
         return None
-
-    def _text(self, sequence: Sequence, reason: FinishReason) -> str:
-        ids = sequence.tokens[:-1] if reason is FinishReason.STOP else sequence.tokens
-        pair = sequence.job.pair
-        return self._tokenizer.decode_after(pair.student_ids, ids) if pair.reply_prefix else self._tokenizer.decode(ids)
 
 
 class _Prompts:
@@ -184,20 +174,3 @@ def _threads_for(*models: LoadedModel) -> int:
     """Two threads meet so often over small matrices that they are slower than one."""
     largest = max(sum(weight.numel() for weight in model.network.parameters()) for model in models)
     return 1 if largest < _SMALL else _ALL_THREADS
-
-
-def _with_room(waiting: Iterator[Sequence], roomless: list[Sequence]) -> Iterator[Sequence]:
-    """Set aside the samples whose prompt leaves no room for a single token."""
-    for sequence in waiting:
-        if sequence.limit < 1:
-            roomless.append(sequence)
-        else:
-            yield sequence
-
-
-def _failure(told: np.ndarray, position: int) -> str:
-    sides = ((FAILED_THETA, "the student's"), (FAILED_T, "the teacher's"))
-    who = " and ".join(name for column, name in sides if told[column])
-    if who:
-        return f"{who} logits are not a distribution (NaN, +inf or empty) at token {position}"
-    return f"student and teacher have no token in common at token {position}"

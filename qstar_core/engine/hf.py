@@ -101,7 +101,7 @@ def load_model(ref: ModelRef, settings: EngineSettings) -> LoadedModel:
         from qstar_core.engine.adapter import merged
 
         network = merged(network, Path(ref.adapter.path))
-    return LoadedModel(ref.name, network, device, _eos_ids(path, network))
+    return LoadedModel(ref.name, network, device, eos_ids(path, network.config))
 
 
 def _dense(head: torch.nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -129,13 +129,13 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return _DTYPES[name]
 
 
-def _eos_ids(path: Path, network: Any) -> frozenset[int]:
+def eos_ids(path: Path, config: Any) -> frozenset[int]:
     """All ids that end a turn: the generation settings' and the configuration's."""
     try:
         named = [GenerationConfig.from_pretrained(str(path)).eos_token_id]
     except OSError:
         named = []
-    named.append(network.config.get_text_config().eos_token_id)
+    named.append(config.get_text_config().eos_token_id)
     ids: set[int] = set()
     for entry in named:
         ids.update([] if entry is None else [entry] if isinstance(entry, int) else entry)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
-from qstar_core.engine.hf import COMPLETE, LoadedModel, first_line
+from qstar_core.engine.hf import COMPLETE, first_line
 from qstar_core.errors import ModelError, RowError
 from qstar_core.records import Message, Role
 
@@ -107,7 +107,17 @@ def check_same_vocabulary(student: ChatTokenizer, teacher: ChatTokenizer) -> Non
     )
 
 
-def shared_columns(tokenizer: ChatTokenizer, *models: LoadedModel) -> int:
+class Speaker(Protocol):
+    """A model, as far as its vocabulary goes."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def columns(self) -> int: ...
+
+
+def shared_columns(tokenizer: ChatTokenizer, *models: Speaker) -> int:
     """The ids that mean something: padded columns beyond the tokenizer are cut off both models."""
     needed = max(tokenizer.vocabulary.values()) + 1
     for model in models:

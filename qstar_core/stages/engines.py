@@ -4,6 +4,7 @@ it, so that another α or temperature does not load them again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from qstar_core.engine.decode import TransformersEngine
 from qstar_core.engine.headroom import Headroom
 from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.loading import load_pair
+from qstar_core.engine.protocol import Engine
 from qstar_core.engine.tokenizer import ChatTokenizer
+from qstar_core.engine.vllm.installed import check_installed
+from qstar_core.engine.vllm.loading import load_engine
 from qstar_core.models import present
 from qstar_core.records import ModelRef
 
@@ -29,6 +33,8 @@ def engine_for(settings: Settings, models: dict[str, ModelRef], context: int) ->
 @lru_cache(maxsize=1)
 def _engine(settings_json: str, student_json: str, teacher_json: str, context: int) -> Headroom:
     settings = Settings.model_validate_json(settings_json)
+    if settings.engine.kind == "vllm":
+        return Headroom(_vllm(settings, student_json, teacher_json, context), settings.engine.batch_size)
     student, teacher, tokenizer = _loaded(settings.engine.model_dump_json(), student_json, teacher_json)
 
     def build(slots: int) -> TransformersEngine:
@@ -36,6 +42,18 @@ def _engine(settings_json: str, student_json: str, teacher_json: str, context: i
                                   settings.support, settings.engine.model_copy(update={"batch_size": slots}))
 
     return Headroom(build, settings.engine.batch_size)
+
+
+def _vllm(settings: Settings, student_json: str, teacher_json: str, context: int) -> Callable[[int], Engine]:
+    """Refused here, before the first sample is asked for, where it cannot be."""
+    student, teacher = ModelRef.model_validate_json(student_json), ModelRef.model_validate_json(teacher_json)
+    check_installed()
+
+    def build(slots: int) -> Engine:
+        engine = settings.engine.model_copy(update={"batch_size": slots})
+        return load_engine(student, teacher, context, settings.model_copy(update={"engine": engine}))
+
+    return build
 
 
 @lru_cache(maxsize=1)

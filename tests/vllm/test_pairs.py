@@ -1,0 +1,79 @@
+"""One engine for both roles: the same weights, or base and LoRA, row beside row."""
+
+
+import pytest
+
+from qstar_core.engine.vllm.layout import Layout, weights_of
+from tests.engine.adapters import save_adapter
+from tests.vllm.models import (
+    CONTEXT,
+    Tiny,
+    assert_same,
+    needs_vllm,
+    network,
+    recomputed,
+    run,
+    settings_of,
+    torch_engine,
+    vllm_engine,
+)
+
+
+@pytest.fixture(scope="module")
+def loras(tiny: Tiny, tmp_path_factory) -> list:
+    """Three adapters on the teacher's weights."""
+    base = network(tiny.teacher.path)
+    made = []
+    for number, scale in enumerate((0.05, 0.1, 0.15)):
+        folder = save_adapter(tmp_path_factory.mktemp("lora") / str(number), base, scale=scale)
+        made.append(tiny.lora(f"lora-{number}", folder, tiny.teacher))
+    return made
+
+
+def test_paired_where_the_weights_are_the_same_and_nobody_objects(tiny: Tiny, loras) -> None:
+    assert weights_of(tiny.teacher, tiny.teacher, True).layout is Layout.PAIRED
+    assert weights_of(tiny.teacher, tiny.teacher, False).layout is Layout.NESTED
+    assert weights_of(tiny.student, tiny.teacher, True).layout is Layout.NESTED
+    beside = [weights_of(lora, tiny.teacher, True) for lora in loras]
+    assert beside[0].layout is Layout.PAIRED and beside[0].lora
+    assert beside[0] == beside[1] == beside[2], "students that differ in their adapter share what runs"
+    assert weights_of(loras[0], tiny.student, True).layout is Layout.NESTED
+
+
+@pytest.mark.vllm
+@needs_vllm
+def test_the_same_weights_twice(tiny: Tiny) -> None:
+    """Also where the two rows of a sample often have no place in one step."""
+    settings = settings_of({"vllm": {"step_tokens": 16, "kv_cache_gib": 0.0015}})
+    jobs = tiny.jobs(12, draws=2)
+    found = run(vllm_engine(tiny.teacher, tiny.teacher, settings), jobs)
+    both = network(tiny.teacher.path)
+    errors = recomputed(found.values(), jobs, both, both, max(tiny.tokenizer.vocabulary.values()) + 1)
+    assert errors.mean <= 1e-4 and errors.most <= 2e-3, (errors.mean, errors.most)
+    assert_same(found, run(torch_engine(tiny.teacher, tiny.teacher, tiny.tokenizer, settings), jobs))
+
+
+@pytest.mark.vllm
+@needs_vllm
+@pytest.mark.parametrize("share", [True, False])
+def test_lora_students_come_and_go_on_a_base_that_stays(tiny: Tiny, loras, share: bool) -> None:
+    """Two at once, then one that was trained again; the teacher's rows stay the base's."""
+    settings = settings_of({"share_forward": share})
+    jobs = tiny.jobs(4, draws=2)
+    theirs = [run(torch_engine(lora, tiny.teacher, tiny.tokenizer, settings), jobs) for lora in loras]
+    assert theirs[0] != theirs[1]
+    engine = vllm_engine(loras[0], tiny.teacher, settings, CONTEXT)
+    server = engine._server(loras[0])
+
+    def two():
+        for number, job in enumerate(jobs):
+            engine.use_student(loras[number % 2])
+            yield job
+
+    mixed = run(engine, two())
+    wanted = {job.sample_id: theirs[number % 2][job.sample_id] for number, job in enumerate(jobs)}
+    assert_same(mixed, wanted)
+    for number in (2, 0, 1):
+        engine.use_student(loras[number])
+        assert_same(run(engine, jobs), theirs[number])
+    assert engine._server(loras[2]) is server and not server.closed
