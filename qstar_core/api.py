@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -173,6 +173,7 @@ def generate(mixture: Mixture, prompts: Input | Iterable[Input], draws: int | No
         seen[pair.prompt_id] += 1
         asked += [(index, prompt if isinstance(prompt, Prompt) else None, mixture.job(pair, first + offset))
                   for offset in range(count)]
+    mixture.engine.prepare()
     return Samples(_run(mixture.engine, asked, traces, progress), len(asked))
 
 
@@ -220,6 +221,9 @@ def _located(settings: Settings) -> dict[str, ModelRef]:
 
 
 def _model(given: str | Path | Values | None) -> Values | None:
+    """An empty text is no folder, though Path makes one of it."""
+    if isinstance(given, str) and not given.strip():
+        raise ConfigError("a model's name is empty", "give a folder, a hub id or builtin:NAME")
     return {"model": str(given)} if isinstance(given, str | Path) else given
 
 
@@ -228,8 +232,8 @@ def _alpha(given: str | float | Values | None) -> Values | None:
         return {"method": given}
     if isinstance(given, bool):
         raise ConfigError(f"alpha = {given} is wrong", "give a method, a number from 0 to 1, or a mapping")
-    if isinstance(given, int | float):
-        return {"method": "fixed", "fixed": given}
+    if isinstance(given, Real):
+        return {"method": "fixed", "fixed": float(given)}
     return given
 
 

@@ -63,7 +63,8 @@ class SourceSettings(Section):
 
 
 class StudentSettings(Section):
-    model: str = Field("builtin:tiny-student", description="Folder, hub id, builtin:NAME, or `latest` (promoted)")
+    model: str = Field("builtin:tiny-student", min_length=1,
+                       description="Folder, hub id, builtin:NAME, or `latest` (promoted)")
     revision: str | None = Field(None, description="Revision of a hub id")
     base: str | None = Field(None, description="Base of a student that is an adapter; empty: the one that it names")
     line: Name = Field("default", description="Whose promotions `latest` follows")
@@ -71,7 +72,7 @@ class StudentSettings(Section):
 
 
 class TeacherSettings(Section):
-    model: str = Field("builtin:tiny-teacher", description="Folder, hub id, or builtin:NAME")
+    model: str = Field("builtin:tiny-teacher", min_length=1, description="Folder, hub id, or builtin:NAME")
     revision: str | None = Field(None, description="Revision of a hub id")
 
 
@@ -155,7 +156,7 @@ class VllmSettings(Section):
 
 class EngineSettings(Section):
     kind: Literal["transformers", "vllm"] = Field("transformers", description="Which engine samples")
-    batch_size: int = Field(32, ge=1, description="Samples in flight")
+    batch_size: int = Field(32, ge=1, le=65_536, description="Samples in flight")
     context: int | None = Field(None, ge=8, description="Longest prompt plus completion; empty: the models' own")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: float32 on CPU, else bfloat16")

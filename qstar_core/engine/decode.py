@@ -35,6 +35,7 @@ from qstar_core.engine.tokenizer import ChatTokenizer, shared_columns
 from qstar_core.errors import ConfigError, NoMemoryError
 from qstar_core.mixture.mixer import Mixer
 from qstar_core.mixture.support import SupportCut
+from qstar_core.mixture.topk import check_top_k
 from qstar_core.records import PromptPair
 
 _SMALL = 5_000_000
@@ -60,6 +61,7 @@ class TransformersEngine:
         models = (student,) if teacher is None else (student, teacher)
         torch.set_num_threads(engine.threads or _threads_for(*models))
         vocab = shared_columns(tokenizer, *models)
+        check_top_k(engine.top_logprobs, vocab)
         self._vocab = vocab
         self._device = student.device
         self._tokenizer = tokenizer

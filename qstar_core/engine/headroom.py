@@ -47,6 +47,16 @@ class Headroom:
         statistics = getattr(self._engine, "statistics", None)
         return statistics.acceptance if isinstance(statistics, Statistics) else None
 
+    def prepare(self) -> None:
+        """Makes the engine before the first sample is asked for, so that what it cannot do is said at once."""
+        while self._engine is None:
+            try:
+                self._engine = self._built()
+            except NoMemoryError:
+                if self.slots == 1:
+                    raise
+                self._halve()
+
     def generate(self, jobs: Iterable[Job]) -> Generator[Finished]:
         self._run = run = object()
         queue, open_jobs = iter(jobs), list[Job]()
@@ -67,17 +77,20 @@ class Headroom:
 
     def _attempt(self, queue: Iterator[Job], open_jobs: list[Job]) -> Generator[Finished]:
         """`open_jobs` holds what was taken from the queue and is not finished."""
-        try:
-            if self._engine is None:
-                self._engine = self._build(self.slots)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise NoMemoryError(f"no memory for engine.batch_size = {self.slots}", "lower it") from error
+        if self._engine is None:
+            self._engine = self._built()
         for finished in self._engine.generate(_noted(queue, open_jobs)):
             done = finished.sample.id, finished.sample.draw
             open_jobs.remove(next(job for job in open_jobs if (job.sample_id, job.draw) == done))
             yield finished
+
+    def _built(self) -> Engine:
+        try:
+            return self._build(self.slots)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise NoMemoryError(f"no memory for engine.batch_size = {self.slots}", "lower it") from error
 
     def _halve(self) -> None:
         """The old engine goes before the new one is made; both would need more memory than there was."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from qstar_core.errors import ConfigError
 from qstar_core.mixture.ess_balance import EssBalance
 from qstar_core.mixture.formulas import Confidence, Entropy, Fixed
-from qstar_core.mixture.geometric import Pair, settled_moments
+from qstar_core.mixture.geometric import Pair, Surveyed, settled_moments
 from qstar_core.mixture.kl_symmetry import KLSymmetry
 from qstar_core.mixture.method import AlphaMethod, AlphaOptions, AlphaStatus
 from qstar_core.mixture.reverse_kl import ReverseKLSymmetry
@@ -28,13 +28,15 @@ METHODS = {method.name: method for method in (Fixed, Entropy, Confidence, KLSymm
 @dataclass(frozen=True, slots=True)
 class AlphaSolution:
     """`pure`: where it holds, α = 0 and α = 1 mean the models themselves rather than the limit on the common support;
-    None is nowhere. What the α is worth is measured when asked for: drawing a token needs log Z alone."""
+    None is nowhere. What the α is worth is measured when asked for. `known`: a survey that solving made, at this α or
+    near it."""
 
     alpha_B: Tensor
     status_B: Tensor
     pure_B: Tensor | None
     pair: Pair
     method: AlphaMethod
+    known: Surveyed | None = None
 
     @property
     def g_B(self) -> Tensor:
@@ -68,17 +70,17 @@ def method_of(options: AlphaOptions) -> AlphaMethod:
 
 def choose(pair: Pair, method: AlphaMethod, options: AlphaOptions) -> AlphaSolution:
     """Solve, and clamp to the user's bounds."""
-    solved_B, status_B = method.solve(pair, options.tolerance)
+    solved_B, status_B, known = method.solve(pair, options.tolerance)
     alpha_B = solved_B.clamp(options.low, options.high)
     usable_B = status_B != AlphaStatus.NO_COMMON_SUPPORT
     status_B = status_B.masked_fill((alpha_B != solved_B) & usable_B, AlphaStatus.CLAMPED)
     pure_B = (alpha_B == 0.0) | (alpha_B == 1.0) if method.pure_ends else None
-    return solution_at(pair, method, alpha_B, status_B, pure_B)
+    return solution_at(pair, method, alpha_B, status_B, pure_B, known)
 
 
-def solution_at(pair: Pair, method: AlphaMethod, alpha_B: Tensor, status_B: Tensor,
-                pure_B: Tensor | None) -> AlphaSolution:
+def solution_at(pair: Pair, method: AlphaMethod, alpha_B: Tensor, status_B: Tensor, pure_B: Tensor | None,
+                known: Surveyed | None) -> AlphaSolution:
     """The solution at a given α. Models without a common token have no mixture strictly between the ends."""
     inside_B = (alpha_B > 0.0) & (alpha_B < 1.0)
     status_B = status_B.masked_fill(inside_B & ~pair.any_common_B, AlphaStatus.NO_COMMON_SUPPORT)
-    return AlphaSolution(alpha_B, status_B, pure_B, pair, method)
+    return AlphaSolution(alpha_B, status_B, pure_B, pair, method, known)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from qstar_core.mixture.fused import base_free, fusable, spread
-from qstar_core.mixture.geometric import widened
+from qstar_core.mixture.normalise import widened
 from qstar_core.mixture.race import Words, first_bound, race
 from qstar_core.mixture.target import Target
 from qstar_core.rng import Stream, uniforms

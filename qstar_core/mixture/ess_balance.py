@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from qstar_core.mixture.geometric import Pair, moments, survey
-from qstar_core.mixture.method import AlphaOptions, AlphaStatus, all_ok
+from qstar_core.mixture.method import AlphaOptions, AlphaStatus, Solved, all_ok
 from qstar_core.mixture.newton import increasing_root
 
 
@@ -26,14 +26,14 @@ class EssBalance:
     def __init__(self, options: AlphaOptions) -> None:
         del options
 
-    def solve(self, pair: Pair, tolerance: float) -> tuple[Tensor, Tensor]:
+    def solve(self, pair: Pair, tolerance: float) -> Solved:
         differ_B = ~pair.same_support_B
         alpha_B, solved_B = increasing_root(pair, _minus_log_ratio, tolerance, differ_B)
         status_B = all_ok(pair).masked_fill(~solved_B, AlphaStatus.NOT_CONVERGED)
         status_B = status_B.masked_fill(differ_B, AlphaStatus.BOUNDARY)
         limit_B = 0.5 + 0.5 * pair.theta_inside_t_B.double() - 0.5 * pair.t_inside_theta_B.double()
         alpha_B = torch.where(differ_B, limit_B, alpha_B)
-        return alpha_B, status_B.masked_fill(~pair.any_common_B, AlphaStatus.NO_COMMON_SUPPORT)
+        return Solved(alpha_B, status_B.masked_fill(~pair.any_common_B, AlphaStatus.NO_COMMON_SUPPORT))
 
     def residual(self, pair: Pair, alpha_B: Tensor, g_B: Tensor) -> Tensor:
         """log ESS_θ − log ESS_t."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from qstar_core.mixture.geometric import Pair
-from qstar_core.mixture.method import AlphaOptions, AlphaStatus, all_ok, supported
+from qstar_core.mixture.method import AlphaOptions, AlphaStatus, Solved, all_ok, supported
 
 
 class Fixed:
@@ -18,11 +18,11 @@ class Fixed:
     def __init__(self, options: AlphaOptions) -> None:
         self.value = options.fixed
 
-    def solve(self, pair: Pair, tolerance: float) -> tuple[Tensor, Tensor]:
+    def solve(self, pair: Pair, tolerance: float) -> Solved:
         status_B = all_ok(pair)
         if 0.0 < self.value < 1.0:
             status_B = status_B.masked_fill(~pair.any_common_B, AlphaStatus.NO_COMMON_SUPPORT)
-        return torch.full(status_B.shape, self.value, dtype=torch.float64, device=status_B.device), status_B
+        return Solved(torch.full(status_B.shape, self.value, dtype=torch.float64, device=status_B.device), status_B)
 
     def residual(self, pair: Pair, alpha_B: Tensor, g_B: Tensor) -> Tensor:
         return g_B
@@ -37,8 +37,8 @@ class Entropy:
     def __init__(self, options: AlphaOptions) -> None:
         del options
 
-    def solve(self, pair: Pair, tolerance: float) -> tuple[Tensor, Tensor]:
-        return _entropy_share(pair, pair.entropy_t_B), supported(pair)
+    def solve(self, pair: Pair, tolerance: float) -> Solved:
+        return Solved(_entropy_share(pair, pair.entropy_t_B), supported(pair))
 
     def residual(self, pair: Pair, alpha_B: Tensor, g_B: Tensor) -> Tensor:
         return g_B
@@ -53,8 +53,8 @@ class Confidence:
     def __init__(self, options: AlphaOptions) -> None:
         del options
 
-    def solve(self, pair: Pair, tolerance: float) -> tuple[Tensor, Tensor]:
-        return _entropy_share(pair, pair.entropy_theta_B), supported(pair)
+    def solve(self, pair: Pair, tolerance: float) -> Solved:
+        return Solved(_entropy_share(pair, pair.entropy_theta_B), supported(pair))
 
     def residual(self, pair: Pair, alpha_B: Tensor, g_B: Tensor) -> Tensor:
         return g_B

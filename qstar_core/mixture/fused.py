@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 _WIDE = 16_384
 """Below this vocabulary the kernels do not earn their compilation back."""
 
-_PART = 256, 4096
+_WIDEST_PART = 4096
 
 _INLINE = 1_000_000
 _OPTIONS: dict[str, Any] = {"realize_opcount_threshold": _INLINE, "realize_reads_threshold": _INLINE,
@@ -64,10 +64,10 @@ def spread(part_B: Tensor, parts: int) -> Tensor:
 
 
 @cache
-def parts_of(width: int) -> int:
-    """Into how many equal parts a row is cut: small enough to be searched again and to be summed in float32 without
-    loss, wide enough to be worth a loop. 1 where none fit."""
-    fitting = (size for size in range(_PART[0], min(_PART[1], width) + 1) if width % size == 0)
+def parts_of(width: int, at_least: int) -> int:
+    """Into how many equal parts a row is cut: small enough to stay near the processor and to be summed in float32
+    without loss, wide enough to be worth a loop. 1 where none fit."""
+    fitting = (size for size in range(at_least, min(_WIDEST_PART, width) + 1) if width % size == 0)
     return width // next(fitting, width)
 
 

@@ -18,16 +18,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from qstar_core.mixture.fused import base_free, fusable, parts_of, spread
-
-_NOWHERE = float("-inf")
-_REACH = -60.0
-"""The log of a sum of weights below which float32 has lost too many of them."""
+from qstar_core.mixture.fused import base_free, fusable, spread
+from qstar_core.mixture.normalise import NOWHERE, REACH, Logits, normalised, supports_of
 
 
 class Pair(NamedTuple):
-    """Two rows of logits, what normalises them, what is known about their supports, and g and its slope at α = ½, where
-    every search for a root begins. `whole`: no logit is −∞, so nothing has to be masked."""
+    """Two rows of logits, what normalises them, what is known about their supports, and g at α = ½, where every search
+    for a root of g begins, with the slope of the line from there to the root, up to the fourth order. `whole`: no logit
+    is −∞, so nothing has to be masked."""
 
     theta_B_V: Tensor
     t_B_V: Tensor
@@ -41,7 +39,7 @@ class Pair(NamedTuple):
     theta_inside_t_B: Tensor
     t_inside_theta_B: Tensor
     half_g_B: Tensor
-    half_variance_B: Tensor
+    half_slope_B: Tensor
     whole: bool
     fused: bool
 
@@ -80,8 +78,8 @@ class Pair(NamedTuple):
         theta, t = self.logp_theta_B_V, self.logp_t_B_V
         if self.whole:
             return theta, t - theta
-        common = (theta > _NOWHERE) & (t > _NOWHERE)
-        return torch.where(common, theta, _NOWHERE), torch.where(common, t - theta, 0.0)
+        common = (theta > NOWHERE) & (t > NOWHERE)
+        return torch.where(common, theta, NOWHERE), torch.where(common, t - theta, 0.0)
 
     @property
     def width(self) -> int:
@@ -114,109 +112,35 @@ class Moments(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What is measured at an α: log Z(α), g, log Z(−α), log Z(2−α), and the total variation of the two models."""
+    """What is measured at an α: log Z(α), g and its slope, log Z(−α), log Z(2−α), and the total variation of the two
+    models."""
 
     log_z_B: Tensor
     g_B: Tensor
+    variance_B: Tensor
     log_z_below_B: Tensor
     log_z_above_B: Tensor
     tv_B: Tensor
 
 
-class _Logits(NamedTuple):
-    theta_B_V: Tensor
-    t_B_V: Tensor
-    top_theta_B: Tensor
-    top_t_B: Tensor
-    whole: bool
-    fused: bool
+class Surveyed(NamedTuple):
+    """A survey in this precision, NaN where that does not reach, and the α of it."""
 
-    @property
-    def rows_count(self) -> int:
-        return self.theta_B_V.shape[0]
-
-    @property
-    def below_top(self) -> tuple[Tensor, Tensor]:
-        return (widened(self.theta_B_V) - self.top_theta_B[:, None], widened(self.t_B_V) - self.top_t_B[:, None])
-
-    def split(self, parts: int) -> _Logits:
-        theta, t = (base_free(logits.reshape(self.rows_count * parts, -1)) for logits in self[:2])
-        return _Logits(theta, t, spread(self.top_theta_B, parts), spread(self.top_t_B, parts), self.whole, self.fused)
+    alpha_B: Tensor
+    found: Survey
 
 
-def widened(logits_B_V: Tensor) -> Tensor:
-    """At least float32."""
-    return logits_B_V if logits_B_V.dtype == torch.float64 else logits_B_V.float()
-
-
-def pair_of(logits_theta_B_V: Tensor, logits_t_B_V: Tensor, fused: bool = False) -> Pair:
-    """Two rows of logits. Rows with NaN, +inf or nothing but −inf are no distribution."""
-    theta, t = base_free(logits_theta_B_V), base_free(logits_t_B_V)
-    top_theta_B, low_theta_B, top_t_B, low_t_B = _extremes(_Two(theta, t, fused))
-    whole = not bool(((low_theta_B == _NOWHERE) | (low_t_B == _NOWHERE)).any())
-    logits = _Logits(theta, t, top_theta_B, top_t_B, whole, fused)
-    everywhere_B = torch.ones_like(top_theta_B, dtype=torch.bool)
-    supports = (everywhere_B, everywhere_B, everywhere_B) if whole else _supports(logits)
-    log_sum_theta_B, entropy_theta_B, log_sum_t_B, entropy_t_B, half_g_B, half_variance_B = _normalised(logits)
-    return Pair(theta, t, top_theta_B, top_t_B, log_sum_theta_B, log_sum_t_B, entropy_theta_B, entropy_t_B, *supports,
-                half_g_B, half_variance_B, whole, fused)
-
-
-class _Two(NamedTuple):
-    theta_B_V: Tensor
-    t_B_V: Tensor
-    fused: bool
-
-    @property
-    def rows_count(self) -> int:
-        return self.theta_B_V.shape[0]
-
-
-@fusable
-def _extremes(two: _Two) -> tuple[Tensor, ...]:
-    theta, t = widened(two.theta_B_V), widened(two.t_B_V)
-    return theta.amax(-1), theta.amin(-1), t.amax(-1), t.amin(-1)
-
-
-@fusable
-def _supports(logits: _Logits) -> tuple[Tensor, Tensor, Tensor]:
-    """any_common, theta_inside_t and t_inside_theta."""
-    theta_0, t_0 = logits.below_top
-    in_theta, in_t = theta_0 > _NOWHERE, t_0 > _NOWHERE
-    return (in_theta & in_t).any(-1), (in_t | ~in_theta).all(-1), (in_theta | ~in_t).all(-1)
-
-
-def _normalised(logits: _Logits) -> tuple[Tensor, ...]:
-    """Of both models log Σ exp below the maximum and the entropy; then g and its slope at α = ½, which are NaN where
-    this precision does not reach. Sums of parts in their precision, of the parts in float64."""
-    parts = parts_of(logits.theta_B_V.shape[1]) if logits.fused else 1
-    summed = (part.view(-1, parts).double().sum(-1) for part in _sums(logits.split(parts)))
-    sum_theta, energy_theta, sum_t, energy_t, sum_half, first, second = summed
-    dtype = logits.top_theta_B.dtype
-    log_sum_theta, log_sum_t = sum_theta.log(), sum_t.log()
-    drift = first / sum_half
-    half_g = torch.where(sum_half.log() > _REACH, drift + log_sum_theta - log_sum_t, torch.nan)
-    return tuple(part.to(dtype) for part in (
-        log_sum_theta, log_sum_theta - energy_theta / sum_theta, log_sum_t, log_sum_t - energy_t / sum_t, half_g,
-        second / sum_half - drift * drift))
-
-
-@fusable
-def _sums(logits: _Logits) -> tuple[Tensor, ...]:
-    """Σ and Σ·x of the weights of both models; of the weights at α = ½ Σ, Σ·δ and Σ·δ². Tokens of probability 0 add
-    nothing."""
-    theta, t = logits.below_top
-    weight_theta, weight_t = theta.exp(), t.exp()
-    if logits.whole:
-        half, delta = (0.5 * (theta + t)).exp(), t - theta
-    else:
-        common = (theta > _NOWHERE) & (t > _NOWHERE)
-        half = torch.where(common, 0.5 * (theta + t), _NOWHERE).exp()
-        delta = torch.where(common, t - theta, 0.0)
-        theta, t = (side.clamp_min(torch.finfo(side.dtype).min) for side in (theta, t))
-    first = half * delta
-    return (weight_theta.sum(-1), (weight_theta * theta).sum(-1), weight_t.sum(-1), (weight_t * t).sum(-1),
-            half.sum(-1), first.sum(-1), (first * delta).sum(-1))
+def pair_of(logits_theta_B_V: Tensor, logits_t_B_V: Tensor, fused: bool = False, whole: bool = True) -> Pair:
+    """Two rows of logits. Rows with NaN, +inf or nothing but −inf are no distribution. `whole`: whether −∞ is not
+    expected, which is looked into."""
+    two = Logits(base_free(logits_theta_B_V), base_free(logits_t_B_V), whole, fused)
+    found = normalised(two)
+    if whole and bool((found.low_B == NOWHERE).any()):
+        two = two._replace(whole=False)
+        found = normalised(two)
+    everywhere_B = torch.ones_like(found.top_theta_B, dtype=torch.bool)
+    supports = (everywhere_B, everywhere_B, everywhere_B) if two.whole else supports_of(two)
+    return Pair(*two[:2], *found[:6], *supports, *found[6:8], two.whole, fused)
 
 
 def moments(pair: Pair, alpha_B: Tensor) -> Moments:
@@ -228,14 +152,32 @@ def settled_moments(pair: Pair, alpha_B: Tensor) -> Moments:
     return Moments(*_settled(_moments, pair, alpha_B))
 
 
-def survey(pair: Pair, alpha_B: Tensor) -> Survey:
-    """Everything that is measured at α, in one pass."""
-    return Survey(*_settled(_survey, pair, alpha_B))
+def surveyed(pair: Pair, alpha_B: Tensor) -> Surveyed:
+    """For who may have to move α once more."""
+    return Surveyed(alpha_B, _survey(pair, alpha_B.to(pair.dtype)))
 
 
-def _settled(measure: Callable[[Pair, Tensor], tuple[Tensor, ...]], pair: Pair, alpha_B: Tensor) -> tuple[Tensor, ...]:
+def survey(pair: Pair, alpha_B: Tensor, known: Surveyed | None = None) -> Survey:
+    """Everything that is measured at α, in one pass; of what is known, only the rows where α is another."""
+    return Survey(*_settled(_survey, pair, alpha_B, None if known is None else _renewed(pair, alpha_B, known)))
+
+
+def _renewed(pair: Pair, alpha_B: Tensor, known: Surveyed) -> Survey | None:
+    moved_B = known.alpha_B != alpha_B
+    moved = int(moved_B.sum())
+    if 2 * moved > pair.rows_count:
+        return None
+    if moved:
+        renewed = surveyed(pair.rows(moved_B), alpha_B[moved_B]).found
+        for part, new in zip(known.found, renewed, strict=True):
+            part[moved_B] = new
+    return known.found
+
+
+def _settled(measure: Callable[[Pair, Tensor], tuple[Tensor, ...]], pair: Pair, alpha_B: Tensor,
+             known: tuple[Tensor, ...] | None = None) -> tuple[Tensor, ...]:
     """The pass, and once more in float64 for the rows that float32 does not reach."""
-    found = measure(pair, alpha_B.to(pair.dtype))
+    found = measure(pair, alpha_B.to(pair.dtype)) if known is None else known
     beyond_B = pair.any_common_B & torch.stack(found).isnan().any(0)
     if bool(beyond_B.any()):
         for part, wide in zip(found, measure(pair.rows(beyond_B).double(), alpha_B[beyond_B].double()), strict=True):
@@ -246,12 +188,11 @@ def _settled(measure: Callable[[Pair, Tensor], tuple[Tensor, ...]], pair: Pair, 
 @fusable
 def _moments(pair: Pair, alpha_B: Tensor) -> Moments:
     base, delta = pair.path()
-    return _moments_of(base + alpha_B[:, None] * delta, delta)
+    return _moments_of(*_summed(base + alpha_B[:, None] * delta), delta)
 
 
-def _moments_of(exponent_B_V: Tensor, delta_B_V: Tensor) -> Moments:
-    log_z_B, weight, sum_B = _summed(exponent_B_V)
-    first = weight * delta_B_V
+def _moments_of(log_z_B: Tensor, weight_B_V: Tensor, sum_B: Tensor, delta_B_V: Tensor) -> Moments:
+    first = weight_B_V * delta_B_V
     g_B = first.sum(-1) / sum_B
     return Moments(log_z_B, torch.where(log_z_B.isnan(), log_z_B, g_B), (first * delta_B_V).sum(-1) / sum_B - g_B * g_B)
 
@@ -263,13 +204,14 @@ def _survey(pair: Pair, alpha_B: Tensor) -> Survey:
     if pair.whole and pair.fused:  # divisions cost less than exponentials; what they cannot reach becomes NaN
         within = weight > 1e-36
         p_theta, p_t = base.exp(), (base + delta).exp()
-        below_B, above_B = (_reached(torch.where(within, p * (p / weight), torch.nan).sum(-1)) for p in (p_theta, p_t))
+        per_weight = torch.where(within, weight.reciprocal(), torch.nan)
+        below_B, above_B = (_reached((p * (p * per_weight)).sum(-1)) for p in (p_theta, p_t))
         tv_B = 0.5 * (p_theta - p_t).abs().sum(-1)
     else:
         below_B = _summed(base - alpha_B[:, None] * delta)[0]
         above_B = _summed(base + (2.0 - alpha_B)[:, None] * delta)[0]
         tv_B = _distance(pair)
-    return Survey(log_z_B, (weight * delta).sum(-1) / sum_B, below_B, above_B, tv_B)
+    return Survey(*_moments_of(log_z_B, weight, sum_B, delta), below_B, above_B, tv_B)
 
 
 @fusable
@@ -297,4 +239,4 @@ def _summed(exponent_B_V: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _reached(sum_B: Tensor) -> Tensor:
     """The logarithm, NaN where float32 does not reach."""
     log_sum_B = sum_B.log()
-    return torch.where((log_sum_B > _REACH) & (log_sum_B < 80.0), log_sum_B, torch.nan)
+    return torch.where((log_sum_B > REACH) & (log_sum_B < 80.0), log_sum_B, torch.nan)

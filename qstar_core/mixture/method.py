@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from qstar_core.mixture.geometric import Pair
+from qstar_core.mixture.geometric import Pair, Surveyed
 
 
 class AlphaStatus(IntEnum):
@@ -34,15 +34,21 @@ class AlphaOptions:
     tolerance: float = 1e-5
 
 
+class Solved(NamedTuple):
+    """α in [0, 1] and an AlphaStatus, per row; and the survey at an α near it, where solving made one."""
+
+    alpha_B: Tensor
+    status_B: Tensor
+    known: Surveyed | None = None
+
+
 class AlphaMethod(Protocol):
     """`pure_ends`: α = 0 and α = 1 mean the models themselves rather than the limit on the common support."""
 
     name: str
     pure_ends: bool
 
-    def solve(self, pair: Pair, tolerance: float) -> tuple[Tensor, Tensor]:
-        """α in [0, 1] and an AlphaStatus, per row."""
-        ...
+    def solve(self, pair: Pair, tolerance: float) -> Solved: ...
 
     def residual(self, pair: Pair, alpha_B: Tensor, g_B: Tensor) -> Tensor:
         """How far α is from the method's own condition; `g` is KL(q‖θ) − KL(q‖t), for methods that solve none.

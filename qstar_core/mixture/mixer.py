@@ -15,7 +15,8 @@ from qstar_core.mixture.alpha import AlphaOptions, AlphaSolution, AlphaStatus, c
 from qstar_core.mixture.diagnostics import TokenDiagnostics, diagnose
 from qstar_core.mixture.draw import coupled_draw, propose
 from qstar_core.mixture.fused import Passes, is_fused
-from qstar_core.mixture.geometric import Pair, Survey, pair_of, settled_moments, survey, widened
+from qstar_core.mixture.geometric import Pair, Survey, pair_of, survey
+from qstar_core.mixture.normalise import widened
 from qstar_core.mixture.policies.base import Policy
 from qstar_core.mixture.policies.chain import decided
 from qstar_core.mixture.support import Role, SupportCut
@@ -69,16 +70,15 @@ class Mixer:
         solution = choose(pair, self._method, self._options)
         if self._policies:
             solution = decided(self._policies, pair, position_B, solution, self._method)
-        found = survey(pair, solution.alpha_B) if self._diagnostics else None
-        log_z_B = settled_moments(pair, solution.alpha_B).log_z_B if found is None else found.log_z_B
-        target = target_of(pair, solution, log_z_B, self._sharpen)
+        found = survey(pair, solution.alpha_B, solution.known)
+        target = target_of(pair, solution, found.log_z_B, self._sharpen)
         token_B = coupled_draw(target, key_B, position_B, proposed_B)
         return Step(
             token_B=token_B,
             failed_theta_B=pair.failed_theta_B,
             failed_t_B=pair.failed_t_B,
             disjoint_B=solution.status_B == AlphaStatus.NO_COMMON_SUPPORT,
-            diagnostics=None if found is None else self._diagnosed(plain, solution, found, target, token_B),
+            diagnostics=self._diagnosed(plain, solution, found, target, token_B) if self._diagnostics else None,
         )
 
     def _diagnosed(self, plain: Pair, solution: AlphaSolution, found: Survey, target: Target,
@@ -99,7 +99,7 @@ class Mixer:
 
     def _limited_pair(self, theta_B_V: Tensor, t_B_V: Tensor, fused: bool) -> Pair:
         theta, t = self._limited(theta_B_V, "student"), self._limited(t_B_V, "teacher")
-        return pair_of(theta, t, fused and theta.dtype != torch.float64)
+        return pair_of(theta, t, fused and theta.dtype != torch.float64, whole=self._support is None)
 
     def _limited(self, logits_B_V: Tensor, who: Role) -> Tensor:
         wide = logits_B_V.double() if self._temperature < _COLD else widened(logits_B_V)

@@ -17,6 +17,9 @@ from torch import Tensor
 from qstar_core.mixture.fused import base_free, parts_of, spread
 from qstar_core.rng import Stream, coarse, exponential_of, exponentials, row_words, token_words
 
+_PART = 256
+"""So many tokens and their bounds are searched twice."""
+
 _MARGIN = 1.0 + 2.0**-11
 """More than float32 loses in a clock and its rate."""
 
@@ -56,7 +59,7 @@ def race(field: Runners, weights: Callable[[Runners], Tensor], first_bound_of: C
          key_B: Tensor, position_B: Tensor, stream: Stream) -> tuple[Tensor, Tensor]:
     """The first token of every row, and whether there is one. `first_bound_of` is `first_bound` of the weights, in a
     pass."""
-    count, parts = field.rows_count, parts_of(field.width)
+    count, parts = field.rows_count, parts_of(field.width, _PART)
     width = field.width // parts
     field_parts = field.split(parts)
     word_0_B, word_1_B = row_words(key_B, position_B, stream)

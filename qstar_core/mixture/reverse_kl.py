@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from qstar_core.mixture.geometric import Pair
-from qstar_core.mixture.method import AlphaOptions, AlphaStatus, supported
+from qstar_core.mixture.method import AlphaOptions, AlphaStatus, Solved, supported
 
 
 class ReverseKLSymmetry:
@@ -25,14 +25,14 @@ class ReverseKLSymmetry:
     def __init__(self, options: AlphaOptions) -> None:
         del options
 
-    def solve(self, pair: Pair, tolerance: float) -> tuple[Tensor, Tensor]:
+    def solve(self, pair: Pair, tolerance: float) -> Solved:
         of_theta_B, of_t_B = _divergences(pair)
         both_B = of_theta_B + of_t_B
         alpha_B = torch.where(both_B > 0, of_t_B / both_B, 0.5)
         limit_B = torch.sigmoid(_log_lost(pair.logp_t_B_V, pair) - _log_lost(pair.logp_theta_B_V, pair))
         differ_B = ~pair.same_support_B & pair.any_common_B
         status_B = supported(pair).masked_fill(differ_B, AlphaStatus.BOUNDARY)
-        return torch.where(differ_B, limit_B, alpha_B), status_B
+        return Solved(torch.where(differ_B, limit_B, alpha_B), status_B)
 
     def residual(self, pair: Pair, alpha_B: Tensor, g_B: Tensor) -> Tensor:
         """KL(θ‖q) − KL(t‖q)."""

@@ -14,11 +14,13 @@ from torch import Tensor
 from qstar_core.errors import ConfigError
 
 
+def check_top_k(k: int, vocab: int) -> None:
+    if k > vocab:
+        raise ConfigError(f"engine.top_logprobs = {k} is more than the vocabulary of {vocab} tokens", "lower it")
+
+
 def top_k(logq_B_V: Tensor, k: int) -> Tensor:
     """[B, 2k] float64: k token ids, most likely first, then their k values of log q. Rows of NaN count as −inf."""
-    if k > logq_B_V.shape[-1]:
-        raise ConfigError(f"engine.top_logprobs = {k} is more than the vocabulary of {logq_B_V.shape[-1]} tokens",
-                          "lower it")
     logq_B_V = logq_B_V.masked_fill(logq_B_V.isnan(), float("-inf"))
     value_B_k = logq_B_V.topk(k, dim=-1).values
     threshold_B = value_B_k[:, -1:]

@@ -67,6 +67,10 @@ def test_n_draws_are_n_runs(tiny: Mixture):
             assert same(one, together[place])
 
 
+def test_a_number_of_numpy_is_a_fixed_alpha():
+    assert Mixture(alpha=np.float32(0.25)).settings.alpha.fixed == 0.25
+
+
 def test_another_alpha_does_not_load_the_models_again(tiny: Mixture):
     """And has its own engine: both can be used in turn."""
     expected = drawn(tiny, QUESTIONS, draws=np.int64(2))
@@ -231,6 +235,9 @@ WRONG = [
     (lambda mix: Mixture(engine={"top_logprobs": 2, "diagnostics": False}), ConfigError, "needs engine.diagnostics"),
     (lambda mix: Mixture(prompts={"student": "{{ answer }}"}), ConfigError, "the student must not see it"),
     (lambda mix: Mixture(config="no.yaml"), ConfigError, "no settings file"),
+    (lambda mix: Mixture(""), ConfigError, "a model's name is empty"),
+    (lambda mix: Mixture({"model": ""}), ConfigError, "student.model = '' is wrong"),
+    (lambda mix: generate(Mixture(engine={"top_logprobs": 900}), QUESTIONS), ConfigError, "more than the vocabulary"),
     (lambda mix: generate(mix, QUESTIONS, draws=0), ConfigError, "draws = 0 is wrong"),
     (lambda mix: generate(mix, QUESTIONS, draws=1, first_draw=-1), ConfigError, "first_draw = -1 is wrong"),
     (lambda mix: generate(mix, ["sort 1 2", ""]), DataError, "prompt 1: the prompt is empty"),

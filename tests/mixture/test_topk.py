@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qstar_core.errors import ConfigError
-from qstar_core.mixture.topk import top_k
+from qstar_core.mixture.topk import check_top_k, top_k
 
 LEVELS = st.sampled_from([-0.5, -1.0, -1.5, -40.0, float("-inf")])
 
@@ -30,4 +30,4 @@ def test_a_row_of_nan_does_not_disturb_the_others():
 
 def test_more_than_the_vocabulary_is_refused():
     with pytest.raises(ConfigError, match="top_logprobs = 4 is more than the vocabulary of 3"):
-        top_k(torch.zeros(1, 3), 4)
+        check_top_k(4, 3)

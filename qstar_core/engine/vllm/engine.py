@@ -24,6 +24,7 @@ from qstar_core.engine.vllm.pairs import PairedRequests
 from qstar_core.engine.vllm.process import Running
 from qstar_core.engine.vllm.requests import Grown, NestedRequests, Requests
 from qstar_core.errors import EngineError
+from qstar_core.mixture.topk import check_top_k
 from qstar_core.records import FinishReason, ModelRef
 
 _PATIENCE = 10_000
@@ -36,6 +37,7 @@ class VllmEngine:
     def __init__(self, server: Callable[[ModelRef], Running], student: ModelRef, tokenizer: ChatTokenizer, vocab: int,
                  eos_ids: frozenset[int], context: int, alpha: AlphaSettings, sampling: SamplingSettings,
                  support: SupportSettings, engine: EngineSettings) -> None:
+        check_top_k(engine.top_logprobs, vocab)
         self._server = server
         self._student = student
         self._tokenizer = tokenizer

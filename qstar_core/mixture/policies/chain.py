@@ -49,7 +49,7 @@ def decided(policies: Sequence[Policy], pair: Pair, position_B: Tensor, solution
             status_B = status_B.masked_fill(decision.chosen_B, AlphaStatus.POLICY)
     unmixed_B = ~pair.any_common_B & ~(pure_B & ((alpha_B == 0.0) | (alpha_B == 1.0)))
     status_B = status_B.masked_fill(unmixed_B, AlphaStatus.NO_COMMON_SUPPORT)
-    return solution_at(pair, method, alpha_B, status_B, pure_B)
+    return solution_at(pair, method, alpha_B, status_B, pure_B, solution.known)
 
 
 def _build(settings: AlphaSettings) -> Policy:
