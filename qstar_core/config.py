@@ -513,7 +513,8 @@ class OperationsSettings(Section):
     reconcile_minutes: int = Field(30, ge=1, le=1440, description="Minutes between two looks at what was left undone")
     missed_after_hours: float = Field(26, gt=0, le=24 * 31, description="Hours without a new version that count as a "
                                                                         "missed night")
-    notify: str = Field("", description="Prefect block that notifications go to, as type/name; empty: none are sent")
+    notify: str = Field("", pattern=r"^$|^[a-z0-9-]+/[a-z0-9-]+$",
+                        description="Prefect block that notifications go to, as type/name; empty: none are sent")
 
     @field_validator("time_zone")
     @classmethod

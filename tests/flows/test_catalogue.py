@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+import urllib.error
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -41,11 +43,19 @@ def changes(told: str) -> dict[str, list[str]]:
 
 
 def call(url: str, body: Any = None, method: str = "POST") -> Any:
+    """Tried again where SQLite is locked, as Prefect's own client does."""
     data = None if method == "GET" else json.dumps(body or {}).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
-    with urllib.request.urlopen(request, timeout=30) as reply:
-        text = reply.read()
-    return json.loads(text) if text else None
+    for left in range(9, -1, -1):
+        try:
+            with urllib.request.urlopen(request, timeout=30) as reply:
+                text = reply.read()
+            return json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            if error.code != 503 or not left:
+                raise
+            time.sleep(1)
+    return None
 
 
 def test_applied_twice_it_changes_nothing_and_drift_is_mended(here: ProjectHere, api_url: str,

@@ -27,7 +27,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory, model_cache: Path, api_url:
     project = Project.make(tmp_path_factory.mktemp("worked"), model_cache, api_url, QSTAR__OPERATIONS__POOL="worked",
                            QSTAR__OPERATIONS__MAX_CRASHES="2", PREFECT_WORKER_QUERY_SECONDS="1")
     with project.servers_stopped():
-        project.run("up")
+        project.run("up", "--config", "tiny")
         yield project
 
 
