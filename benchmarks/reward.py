@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.results import Figure, record
-from qstar_core.config import RewardSettings
 from qstar_core.models import resolve
+from qstar_core.recipes import RewardSettings
 from qstar_core.reward.corruptions import SEEN, UNSEEN
 from qstar_core.reward.judging import judge
 from qstar_core.reward.measures import RewardReport

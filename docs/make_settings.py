@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from qstar_core.config import RewardSettings, RlhfSettings, Settings
-from qstar_core.recipes import RECIPES, Training
+from qstar_core.config import Settings
+from qstar_core.recipes import RECIPES, RewardSettings, RlhfSettings, Training
 from qstar_core.records import JsonObject
 
 HEAD = """# All settings

@@ -8,7 +8,8 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from qstar_core.config import RewardSettings, Settings
+from qstar_core.config import Settings
+from qstar_core.recipes import RewardSettings
 from qstar_core.records import Checkpoint
 from tasks.reward import reward_task
 

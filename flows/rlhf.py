@@ -9,7 +9,8 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from qstar_core.config import RewardSettings, RlhfSettings, Settings
+from qstar_core.config import Settings
+from qstar_core.recipes import RewardSettings, RlhfSettings
 from qstar_core.records import Checkpoint
 from qstar_core.reward.finding import checkpoint_name
 from tasks.reward import policy_task, reward_task

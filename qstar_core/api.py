@@ -232,7 +232,7 @@ def _alpha(given: str | float | Values | None) -> Values | None:
         return {"method": given}
     if isinstance(given, bool):
         raise ConfigError(f"alpha = {given} is wrong", "give a method, a number from 0 to 1, or a mapping")
-    if isinstance(given, Real):
+    if isinstance(given, float | Real):
         return {"method": "fixed", "fixed": float(given)}
     return given
 

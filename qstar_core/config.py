@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from qstar_core.recipes import Grpo, Rate, Recipe, Sft, Training
+from qstar_core.operations import MetricsSettings, OperationsSettings
+from qstar_core.recipes import Recipe, RewardSettings, RlhfSettings
 from qstar_core.records import JsonObject
+from qstar_core.section import Name as Name
 from qstar_core.section import Section as Section
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 
 
 class S3Settings(Section):
@@ -352,57 +352,6 @@ class OutputSettings(Section):
                                     "left out, tokens before texts")
 
 
-class RewardSettings(Training):
-    """A reward model: what it learns from, from where it starts, and how; the rest is as for every training."""
-
-    line: Name = Field("reward", description="Line of checkpoints that the reward models belong to")
-    base: str = Field("builtin:tiny-student", description="Language model that it starts from: folder, hub id, "
-                                                          "builtin:NAME, store:LINE")
-    revision: str | None = Field(None, description="Revision of a hub id")
-    pairs: str = Field("builtin:corruptions", description="Preference pairs: file, folder, pattern, s3:// prefix, hub "
-                                                          "id, an export, or builtin:corruptions")
-    columns: dict[str, str] = Field(default_factory=dict, description="Column by the name that is expected: prompt, "
-                                                                      "chosen, rejected, margin")
-    subset: str | None = Field(None, description="Configuration of a hub dataset")
-    split: str = Field("train", description="Split of a hub dataset or folder")
-    pairs_revision: str | None = Field(None, description="Revision of a hub dataset")
-    limit: int | None = Field(None, ge=1, description="Pairs to read at most; of builtin:corruptions 8000 unless set")
-    learning_rate: Rate = Field(1e-5, description="Peak learning rate")
-    max_length: int = Field(512, ge=8, description="Longest prompt plus reply in tokens")
-    too_long: Literal["shorten", "drop"] = Field(
-        "shorten", description="A pair that is longer loses the beginning of its prompt, or is dropped")
-    validation: float = Field(0.1, gt=0, lt=1, description="Share of the prompts that the model is judged and "
-                                                           "calibrated by")
-    margin: float = Field(0.0, ge=0, description="By how much a chosen reply shall score higher at least")
-    row_margins: bool = Field(False, description="Add the margin, or difference of scores, that a row tells")
-    centre: float = Field(0.0, ge=0, description="Weight of the squared sum of a pair's scores, such as 0.01, which "
-                                                 "keeps scores around 0")
-    calibration: Literal["temperature", "isotonic"] = Field("temperature", description="Curve from scores to "
-                                                                                       "probabilities")
-    warm_start: int = Field(0, ge=0, description="Steps before, in which the base learns to name the right token where "
-                                                 "tokens of chosen replies were replaced")
-    warm_start_rate: Rate = Field(3e-3, description="Peak learning rate of these steps")
-    extra_layers: int = Field(0, ge=0, le=64, description="Layers put on top of the base, which change nothing at "
-                                                          "first; two-layer models need some to compare")
-
-    @model_validator(mode="after")
-    def _supported(self) -> RewardSettings:
-        told = {"processes": self.processes != 1, "patience": self.patience is not None, "wandb": self.wandb,
-                "peft.kind qlora": self.peft.kind == "qlora"}
-        if wrong := [name for name, given in told.items() if given]:
-            raise ValueError(f"reward models are trained without {', '.join(wrong)}")
-        if self.extra_layers and self.peft.kind != "none":
-            raise ValueError("extra_layers are trained whole: set peft.kind to none")
-        return self
-
-
-class RlhfSettings(Section):
-    """The flow rlhf: SFT, a reward model that starts from its student (`reward`), and a policy that it rewards."""
-
-    sft: Sft = Field(Sft(), description="First, SFT on the data")
-    policy: Grpo = Field(Grpo(reward="model"), description="Last, GRPO on the questions of the data")
-
-
 class SetRole(StrEnum):
     """What a set of held-out problems is for: it decides, it must not fall, or it is only told."""
 
@@ -496,42 +445,6 @@ class PromotionSettings(Section):
                                                                   "either way; empty: no bound")
     min_win_rate: Unit | None = Field(None, description="Lower bound that the length-controlled win rate must show; "
                                                         "needs evaluation.judge")
-
-
-class OperationsSettings(Section):
-    """When rounds run by themselves, where, and what guards them. `qstar deploy` applies it."""
-
-    cron: str = Field("0 2 * * *", description="When the nightly refresh starts, as five cron fields")
-    time_zone: str = Field("UTC", description="Time zone of the schedule, and of the date that names a round")
-    pool: Name = Field("qstar", description="Prefect work pool; what loads models runs in the pool of this name "
-                                            "and -gpu")
-    pool_type: Literal["process", "docker", "kubernetes"] = Field("process", description="Type of both work pools")
-    gpu_runs: int = Field(1, ge=1, le=1000, description="Runs that may load models at the same time")
-    device_lock: Literal["auto", "on", "off"] = Field(
-        "auto", description="One process a device, by a lock on the machine; auto: for GPUs")
-    max_crashes: int = Field(3, ge=1, description="How often one shard or stage may end its process before it stops")
-    reconcile_minutes: int = Field(30, ge=1, le=1440, description="Minutes between two looks at what was left undone")
-    missed_after_hours: float = Field(26, gt=0, le=24 * 31, description="Hours without a new version that count as a "
-                                                                        "missed night")
-    notify: str = Field("", pattern=r"^$|^[a-z0-9-]+/[a-z0-9-]+$",
-                        description="Prefect block that notifications go to, as type/name; empty: none are sent")
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("use a name such as UTC or Europe/Berlin") from None
-        return value
-
-
-class MetricsSettings(Section):
-    """Where the numbers of a run go in Prometheus' form; nowhere unless one is set."""
-
-    textfile: str = Field("", description="File that is replaced while a run goes, for a node exporter to collect")
-    pushgateway: str = Field("", description="Address of a Pushgateway, such as http://localhost:9091")
-    port: int | None = Field(None, ge=1, le=65535, description="Port of the running process to be scraped at")
 
 
 DEFAULT_FILTERS = (

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from qstar_core.records import JsonObject
-from qstar_core.section import Section
+from qstar_core.section import Name, Section
 
 Rate = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -268,3 +268,54 @@ RECIPES: dict[str, type[Training]] = {
         Sft, WeightedSft, LogitDistillation, Dpo, Cpo, SimPo, Orpo, Kto, Grpo, Gspo, Rloo, Gkd, OnPolicyDistillation,
         SelfDistillation)
 }
+
+
+class RewardSettings(Training):
+    """A reward model: what it learns from, from where it starts, and how; the rest is as for every training."""
+
+    line: Name = Field("reward", description="Line of checkpoints that the reward models belong to")
+    base: str = Field("builtin:tiny-student", description="Language model that it starts from: folder, hub id, "
+                                                          "builtin:NAME, store:LINE")
+    revision: str | None = Field(None, description="Revision of a hub id")
+    pairs: str = Field("builtin:corruptions", description="Preference pairs: file, folder, pattern, s3:// prefix, hub "
+                                                          "id, an export, or builtin:corruptions")
+    columns: dict[str, str] = Field(default_factory=dict, description="Column by the name that is expected: prompt, "
+                                                                      "chosen, rejected, margin")
+    subset: str | None = Field(None, description="Configuration of a hub dataset")
+    split: str = Field("train", description="Split of a hub dataset or folder")
+    pairs_revision: str | None = Field(None, description="Revision of a hub dataset")
+    limit: int | None = Field(None, ge=1, description="Pairs to read at most; of builtin:corruptions 8000 unless set")
+    learning_rate: Rate = Field(1e-5, description="Peak learning rate")
+    max_length: int = Field(512, ge=8, description="Longest prompt plus reply in tokens")
+    too_long: Literal["shorten", "drop"] = Field(
+        "shorten", description="A pair that is longer loses the beginning of its prompt, or is dropped")
+    validation: float = Field(0.1, gt=0, lt=1, description="Share of the prompts that the model is judged and "
+                                                           "calibrated by")
+    margin: float = Field(0.0, ge=0, description="By how much a chosen reply shall score higher at least")
+    row_margins: bool = Field(False, description="Add the margin, or difference of scores, that a row tells")
+    centre: float = Field(0.0, ge=0, description="Weight of the squared sum of a pair's scores, such as 0.01, which "
+                                                 "keeps scores around 0")
+    calibration: Literal["temperature", "isotonic"] = Field("temperature", description="Curve from scores to "
+                                                                                       "probabilities")
+    warm_start: int = Field(0, ge=0, description="Steps before, in which the base learns to name the right token where "
+                                                 "tokens of chosen replies were replaced")
+    warm_start_rate: Rate = Field(3e-3, description="Peak learning rate of these steps")
+    extra_layers: int = Field(0, ge=0, le=64, description="Layers put on top of the base, which change nothing at "
+                                                          "first; two-layer models need some to compare")
+
+    @model_validator(mode="after")
+    def _supported(self) -> RewardSettings:
+        told = {"processes": self.processes != 1, "patience": self.patience is not None, "wandb": self.wandb,
+                "peft.kind qlora": self.peft.kind == "qlora"}
+        if wrong := [name for name, given in told.items() if given]:
+            raise ValueError(f"reward models are trained without {', '.join(wrong)}")
+        if self.extra_layers and self.peft.kind != "none":
+            raise ValueError("extra_layers are trained whole: set peft.kind to none")
+        return self
+
+
+class RlhfSettings(Section):
+    """The flow rlhf: SFT, a reward model that starts from its student (`reward`), and a policy that it rewards."""
+
+    sft: Sft = Field(Sft(), description="First, SFT on the data")
+    policy: Grpo = Field(Grpo(reward="model"), description="Last, GRPO on the questions of the data")

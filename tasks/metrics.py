@@ -12,7 +12,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
 from prometheus_client.exposition import pushadd_to_gateway, start_http_server
 
-from qstar_core.config import MetricsSettings
+from qstar_core.operations import MetricsSettings
 from tasks.events import Event, Failure, ShardDone, Told
 from tasks.speed import Speed
 

@@ -6,7 +6,8 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 
 from qstar_core.checkpoints import fetch_checkpoint
-from qstar_core.config import RewardSettings, RlhfSettings, Settings
+from qstar_core.config import Settings
+from qstar_core.recipes import RewardSettings, RlhfSettings
 from qstar_core.records import Checkpoint
 from qstar_core.reward.finding import checkpoint_name, find_reward_model
 from qstar_core.reward.function import ModelReward

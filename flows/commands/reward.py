@@ -17,9 +17,10 @@ from flows.commands.run import run_flow
 from flows.commands.train import read_settings
 from flows.console import err, out
 from flows.packaged import find_config
-from qstar_core.config import RewardSettings, Settings
+from qstar_core.config import Settings
 from qstar_core.configload import load_settings
 from qstar_core.errors import ConfigError
+from qstar_core.recipes import RewardSettings
 
 _MODEL = click.argument("model", metavar="MODEL")
 

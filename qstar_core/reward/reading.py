@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from qstar_core.config import RewardSettings, SourceSettings
+from qstar_core.config import SourceSettings
 from qstar_core.errors import DataError, RowError
+from qstar_core.recipes import RewardSettings
 from qstar_core.records import Message, Role
 from qstar_core.reward.corruptions import SEEN, UNSEEN, Fault, corrupted_pairs
 from qstar_core.reward.pairs import PairSet, PreferencePair, usable

@@ -18,11 +18,11 @@ import torch
 from safetensors import SafetensorError
 
 from qstar_core.checkpoints import decisive_files
-from qstar_core.config import RewardSettings
 from qstar_core.engine.hf import COMPLETE, first_line, read_config
 from qstar_core.engine.scoring import ConversationTokenizer
 from qstar_core.errors import DataError, ModelError, TrainingError
 from qstar_core.home import subfolder
+from qstar_core.recipes import RewardSettings
 from qstar_core.records import ModelRef, content_hash
 from qstar_core.reward.calibration import KEY, write_calibration
 from qstar_core.reward.encoding import EncodedPairs, encode

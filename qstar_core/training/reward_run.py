@@ -9,7 +9,8 @@ import shutil
 from dataclasses import dataclass
 
 from qstar_core.checkpoints import save_checkpoint
-from qstar_core.config import RewardSettings, Settings
+from qstar_core.config import Settings
+from qstar_core.recipes import RewardSettings
 from qstar_core.records import Checkpoint, content_hash
 from qstar_core.reward.finding import find_reward_model
 from qstar_core.reward.measures import RewardReport

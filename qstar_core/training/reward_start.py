@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from qstar_core.config import RewardSettings
 from qstar_core.engine.scoring import ConversationTokenizer
 from qstar_core.errors import ConfigError
+from qstar_core.recipes import RewardSettings
 from qstar_core.records import ModelRef
 from qstar_core.reward.pairs import PreferencePair
 from qstar_core.training.hardware import hardware_for, portions_for

@@ -25,8 +25,9 @@ from flows.catalogue.deploying import desired, schedule_of
 from flows.catalogue.document import document
 from flows.catalogue.entries import catalogue
 from flows.parameters import as_parameter
-from qstar_core.config import OperationsSettings, Settings
+from qstar_core.config import Settings
 from qstar_core.configload import load_settings
+from qstar_core.operations import OperationsSettings
 from tests.flows.project import ProjectHere
 
 REPOSITORY = Path(__file__).parents[2]

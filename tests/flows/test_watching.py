@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from qstar_core.config import MetricsSettings
+from qstar_core.operations import MetricsSettings
 from tasks import metrics, progress, runlog, speed
 from tasks.events import Event, Failure, ShardDone, emit, listening
 from tasks.metrics import Metrics

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from qstar_core.config import RewardSettings
 from qstar_core.errors import DataError
+from qstar_core.recipes import RewardSettings
 from qstar_core.reward.corruptions import SEEN, UNSEEN
 from qstar_core.reward.reading import read_pairs
 from tests.reward.models import asked

@@ -14,10 +14,11 @@ import torch
 from pydantic import ValidationError
 from transformers import LlamaForCausalLM
 
-from qstar_core.config import RewardSettings, Settings
+from qstar_core.config import Settings
 from qstar_core.engine.scoring import ConversationTokenizer
 from qstar_core.errors import DataError, ModelError, TrainingError
 from qstar_core.models import resolve
+from qstar_core.recipes import RewardSettings
 from qstar_core.records import ModelRef
 from qstar_core.reward.calibration import Calibration, write_calibration
 from qstar_core.reward.corruptions import corrupted_pairs

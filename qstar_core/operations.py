@@ -1,0 +1,46 @@
+"""Settings of what runs by itself: schedules, pools, guards, metrics. Like config.py, a home of their defaults."""
+
+from __future__ import annotations
+
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, field_validator
+
+from qstar_core.section import Name, Section
+
+
+class OperationsSettings(Section):
+    """When rounds run by themselves, where, and what guards them. `qstar deploy` applies it."""
+
+    cron: str = Field("0 2 * * *", description="When the nightly refresh starts, as five cron fields")
+    time_zone: str = Field("UTC", description="Time zone of the schedule, and of the date that names a round")
+    pool: Name = Field("qstar", description="Prefect work pool; what loads models runs in the pool of this name "
+                                            "and -gpu")
+    pool_type: Literal["process", "docker", "kubernetes"] = Field("process", description="Type of both work pools")
+    gpu_runs: int = Field(1, ge=1, le=1000, description="Runs that may load models at the same time")
+    device_lock: Literal["auto", "on", "off"] = Field(
+        "auto", description="One process a device, by a lock on the machine; auto: for GPUs")
+    max_crashes: int = Field(3, ge=1, description="How often one shard or stage may end its process before it stops")
+    reconcile_minutes: int = Field(30, ge=1, le=1440, description="Minutes between two looks at what was left undone")
+    missed_after_hours: float = Field(26, gt=0, le=24 * 31, description="Hours without a new version that count as a "
+                                                                        "missed night")
+    notify: str = Field("", pattern=r"^$|^[a-z0-9-]+/[a-z0-9-]+$",
+                        description="Prefect block that notifications go to, as type/name; empty: none are sent")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("use a name such as UTC or Europe/Berlin") from None
+        return value
+
+
+class MetricsSettings(Section):
+    """Where the numbers of a run go in Prometheus' form; nowhere unless one is set."""
+
+    textfile: str = Field("", description="File that is replaced while a run goes, for a node exporter to collect")
+    pushgateway: str = Field("", description="Address of a Pushgateway, such as http://localhost:9091")
+    port: int | None = Field(None, ge=1, le=65535, description="Port of the running process to be scraped at")
