@@ -20,7 +20,7 @@ def main() -> None:
         verdict = judged(Path(folder), _COUNT, settings)
     record("vllm-law", [
         Figure("vllm-law", verdict.p, "p of χ²", 0.01, at_most=False),
-        Figure("vllm-law-control", verdict.p_control, "p of χ² for α = ½", 1e-3),
+        Figure("vllm-law-control", verdict.p_control, "p of χ² for α = 0.2", 1e-3),
     ], "make bench NAME=vllm-law", f"{_COUNT:,} samples with fixed seeds, nested, float32.")
 
 

@@ -22,6 +22,7 @@ from tests.vllm.models import vllm_engine
 
 VOCAB = 16
 PAIR = pair_of_prompts("law", (3, 7, 9, 2, 4), (3, 7, 9, 11, 5, 2, 4))
+CONTROL = 0.2  # another mixture of the same models
 LEAST = 5  # samples that a cell of the test is to expect
 
 
@@ -39,7 +40,7 @@ def random_llama(folder: Path, seed: int) -> ModelRef:
 
 @dataclass(frozen=True)
 class Verdict:
-    """p of the counts under q*, and, as a control that has to fail, under the mixture with α = ½."""
+    """p of the counts under q*, and, as a control that has to fail, under the mixture of another α."""
 
     p: float
     p_control: float
@@ -52,7 +53,7 @@ def judged(folder: Path, count: int, settings: Settings) -> Verdict:
     assert sum(found.values()) == count
     networks = [AutoModelForCausalLM.from_pretrained(ref.path, dtype=torch.float64) for ref in (student, teacher)]
     return Verdict(_p(found, _law(networks, AlphaOptions()), count),
-                   _p(found, _law(networks, AlphaOptions("fixed", 0.5)), count))
+                   _p(found, _law(networks, AlphaOptions("fixed", CONTROL)), count))
 
 
 def _p(found: Counter, law: dict[tuple[int, ...], float], count: int) -> float:

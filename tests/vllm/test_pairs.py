@@ -1,9 +1,13 @@
 """One engine for both roles: the same weights, or base and LoRA, row beside row."""
 
 
+from types import SimpleNamespace
+
 import pytest
+import torch
 
 from qstar_core.engine.vllm.layout import Layout, weights_of
+from qstar_core.engine.vllm.order import MixOrder
 from tests.engine.adapters import save_adapter
 from tests.vllm.models import (
     CONTEXT,
@@ -42,15 +46,49 @@ def test_paired_where_the_weights_are_the_same_and_nobody_objects(tiny: Tiny, lo
 
 @pytest.mark.vllm
 @needs_vllm
-def test_the_same_weights_twice(tiny: Tiny) -> None:
-    """Also where the two rows of a sample often have no place in one step."""
-    settings = settings_of({"vllm": {"step_tokens": 16, "kv_cache_gib": 0.0015}})
+def test_the_same_weights_twice(tiny: Tiny, monkeypatch) -> None:
+    """Also where the two rows of a sample often have no place in one step, and begin again."""
+    from qstar_core.engine.vllm.pairs import PairedRequests
+
+    begun = []
+    begin = PairedRequests._begin
+    monkeypatch.setattr(PairedRequests, "_begin", lambda self, name: (begun.append(name), begin(self, name)))
+    settings = settings_of({"vllm": {"kv_cache_gib": 0.0007}})
     jobs = tiny.jobs(12, draws=2)
     found = run(vllm_engine(tiny.teacher, tiny.teacher, settings), jobs)
+    assert len(begun) > len(jobs)
     both = network(tiny.teacher.path)
     errors = recomputed(found.values(), jobs, both, both, max(tiny.tokenizer.vocabulary.values()) + 1)
     assert errors.mean <= 1e-4 and errors.most <= 2e-3, (errors.mean, errors.most)
     assert_same(found, run(torch_engine(tiny.teacher, tiny.teacher, tiny.tokenizer, settings), jobs))
+
+
+@pytest.mark.vllm
+@needs_vllm
+def test_a_token_that_one_row_did_not_take_does_not_count() -> None:
+    """The student's row was in the middle of its prompt: vLLM threw its token away, and the teacher's row went on."""
+    from vllm.v1.sample.logits_processor import BatchUpdate
+
+    from qstar_core.engine.vllm.hosts import KEY, forget, host_named
+    from qstar_core.engine.vllm.mixing import Mixing
+    from qstar_core.engine.vllm.paired import PairProcessor
+
+    host = host_named("test")
+    settings = settings_of()
+    host.mixing = Mixing(MixOrder(alpha=settings.alpha, sampling=settings.sampling, support=settings.support,
+                                  engine=settings.engine, special_ids=frozenset({0}), vocab=8, stop=0))
+    processor = PairProcessor(SimpleNamespace(additional_config={KEY: "test"}), None, False)
+    outputs: list[list[int]] = [[], []]
+    params = [SimpleNamespace(extra_args={KEY: {"id": "a", "student": role, "key": 1, "begun": 0}})
+              for role in (False, True)]
+    processor.update_state(BatchUpdate(2, removed=[], moved=[], added=[
+        (row, params[row], [], outputs[row]) for row in range(2)]))
+    drawn = processor.apply(torch.randn(2, 8)).argmax(-1)
+    assert drawn[0] == drawn[1]
+    outputs[0].append(int(drawn[0]))
+    assert processor.apply(torch.randn(2, 8)).argmax(-1).tolist() == [0, 0]
+    assert host.told.take(["a"]) == {}
+    forget("test")
 
 
 @pytest.mark.vllm
