@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 NAME ?=
+# Test files run side by side, one process each; a Prefect server takes part in some of them
+JOBS ?= 2
 PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check -q -c requirements.lock
 
 .PHONY: demo demo-smollm2 test test-slow lint bench lock smollm2 minilm objectstore clean help
@@ -20,7 +22,7 @@ demo-smollm2: $(VENV)/.smollm2 ## the same with the real weights of SmolLM2-135M
 	$(BIN)/qstar demo --model smollm2 $(ARGS)
 
 test: $(VENV)/.dev ## all tests at small counts
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.dev ## the same laws at large counts, and the long faults
 	$(BIN)/python -m benchmarks.slow_tests $(ARGS)
