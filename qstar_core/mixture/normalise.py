@@ -103,8 +103,7 @@ def _sums(two: Logits) -> tuple[Tensor, ...]:
     """The fields of _Sums, one value for a part."""
     theta, t = widened(two.theta_B_V), widened(two.t_B_V)
     extremes = theta.amax(-1), theta.amin(-1), t.amax(-1), t.amin(-1)
-    lowest = torch.finfo(theta.dtype).min
-    top_theta, top_t = (top if two.whole else top.clamp_min(lowest) for top in extremes[::2])
+    top_theta, top_t = extremes[::2] if two.whole else (_above_nothing(top) for top in extremes[::2])
     theta, t = theta - top_theta[:, None], t - top_t[:, None]
     weight_theta, weight_t = theta.exp(), t.exp()
     if two.whole:
@@ -113,11 +112,16 @@ def _sums(two: Logits) -> tuple[Tensor, ...]:
         common = (theta > NOWHERE) & (t > NOWHERE)
         half = torch.where(common, 0.5 * (theta + t), NOWHERE).exp()
         delta = torch.where(common, t - theta, 0.0)
-        theta, t = theta.clamp_min(lowest), t.clamp_min(lowest)
+        theta, t = _above_nothing(theta), _above_nothing(t)
     first, square = half * delta, delta * delta
     return (*extremes, weight_theta.sum(-1), (weight_theta * theta).sum(-1), weight_t.sum(-1), (weight_t * t).sum(-1),
             half.sum(-1), first.sum(-1), (half * square).sum(-1), (first * square).sum(-1),
             (half * square * square).sum(-1))
+
+
+def _above_nothing(logits: Tensor) -> Tensor:
+    """−∞ as the lowest number: 0 times it is 0."""
+    return logits.clamp_min(torch.finfo(logits.dtype).min)
 
 
 @fusable

@@ -67,8 +67,9 @@ def test_n_draws_are_n_runs(tiny: Mixture):
             assert same(one, together[place])
 
 
-def test_a_number_of_numpy_is_a_fixed_alpha():
-    assert Mixture(alpha=np.float32(0.25)).settings.alpha.fixed == 0.25
+def test_a_number_of_numpy_is_a_fixed_alpha(tiny: Mixture):
+    mixture = Mixture(alpha=np.float32(0.25), sampling=tiny.settings.sampling, engine=tiny.settings.engine)
+    assert mixture.settings.alpha.fixed == 0.25
 
 
 def test_another_alpha_does_not_load_the_models_again(tiny: Mixture):
