@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from qstar_core.loop_settings import LoopSettings
 from qstar_core.recipes import Grpo, Rate, Recipe, Sft, Training
 from qstar_core.records import JsonObject
 from qstar_core.section import Section as Section
@@ -552,6 +553,7 @@ class Settings(Section):
     rlhf: RlhfSettings | None = Field(None, description="How the flow rlhf trains: docs/reward.md; empty: the defaults")
     evaluation: EvaluationSettings = EvaluationSettings()
     promotion: PromotionSettings = PromotionSettings()
+    loop: LoopSettings = LoopSettings()
     store: StoreSettings = StoreSettings()
     operations: OperationsSettings = OperationsSettings()
     metrics: MetricsSettings = MetricsSettings()
