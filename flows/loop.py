@@ -5,7 +5,7 @@ one that has ended says the same again. Annotations are real objects here, not s
 deployment from them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,14 +20,16 @@ from qstar_core.errors import ConflictError, NotPromotedError, QstarError
 from qstar_core.loop.beside import Beside
 from qstar_core.loop.book import Book
 from qstar_core.loop.machine import Doers, Loop
-from qstar_core.loop.records import Begun, Round
-from qstar_core.loop.students import following
+from qstar_core.loop.page import write_page
+from qstar_core.loop.records import Begun, Evaluated, Round
+from qstar_core.loop.students import current, following
 from qstar_core.loop.summary import Summary, summarise
 from qstar_core.records import Checkpoint, DatasetVersion
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.leases import LEASE_S, Holder, Lease, holder_of, lease
 from tasks.events import Event, emit
 from tasks.loop import beside_task, evaluate_task, page_artifact
+from tasks.runlog import redacted
 from tasks.watching import STOPPED, announce
 
 _DEFAULTS = Settings()
@@ -55,18 +57,20 @@ def loop(settings: Settings = _DEFAULTS, name: str = "1") -> Ended:
     workspace = Workspace.open(following(settings))
     book = Book(workspace.store, settings.student.line, name)
     with line_held(book, str(flow_run.id)) as held:
-        machine = Loop(workspace, book, _doers(workspace), held.check, _tell)
+        machine = Loop(workspace, book, _doers(workspace), held.check, _teller(workspace, book))
         begun = machine.begin()
         try:
             told = machine.run(begun)
+            ended = _concluded(workspace, book, begun, told)
+            if not ended.summary.promotions:
+                raise NotPromotedError(f"loop {name} of line {book.line} promoted no student: {told}",
+                                       f"read {ended.page}")
+            return ended
         except QstarError as error:
-            announce(STOPPED, settings.dataset, round=str(len(book.rounds()) + 1), problem=str(error))
-            _concluded(workspace, book, begun, f"{type(error).__name__}: {error}")
+            rounds = book.rounds()
+            page_artifact(book, summarise(workspace.settings, begun, rounds, redacted(str(error))), None)
+            announce(STOPPED, settings.dataset, round=str(len(rounds) + 1), problem=redacted(str(error)))
             raise
-        ended = _concluded(workspace, book, begun, told)
-    if not ended.summary.promotions:
-        raise NotPromotedError(f"loop {name} of line {book.line} promoted no student: {told}", f"read {ended.page}")
-    return ended
 
 
 @contextmanager
@@ -92,26 +96,35 @@ def _doers(workspace: Workspace) -> Doers:
     def refreshed(round_name: str) -> DatasetVersion:
         return refresh(settings, round_name)
 
-    def retrained(version: DatasetVersion, student: str) -> Checkpoint:
-        """What an event trained on the version meanwhile is taken, if it was trained from the same student."""
+    def retrained(version: DatasetVersion) -> Checkpoint:
+        """What an event trained on the version meanwhile is taken, if it was trained from the line's student."""
+        student, _ = current(settings, workspace.store)
         made = retrain(settings, version.version, again=False)
-        return made if student in made.parents else retrain(settings, version.version, again=True)
+        return made if student.sha256 in made.parents else retrain(settings, version.version, again=True)
 
-    def evaluated(checkpoint: Checkpoint, turn: int) -> Any:
+    def evaluated(checkpoint: Checkpoint, turn: int) -> Evaluated:
         return evaluate_task(settings, checkpoint, turn)
 
     return Doers(refreshed, retrained, evaluated)
 
 
-def _tell(number: int, done: Round | None) -> None:
-    if done is None:
-        told = f"{number}: refresh, retrain, evaluate, promote"
-    elif done.promoted:
-        told = f"{number}: promoted, number {done.concluded.promotion} of the line"
-    else:
-        told = f"{number}: the old student stays: {done.concluded.told}"
-    get_run_logger().info("round %s", told)
-    emit(Event("round", text=told))
+def _teller(workspace: Workspace, book: Book) -> Callable[[int, Round | None], None]:
+    """Says how rounds begin and end; the page has every round as soon as it is concluded."""
+
+    def tell(number: int, done: Round | None) -> None:
+        if done is None:
+            told = f"{number}: refresh, retrain, evaluate, promote"
+        elif done.promoted:
+            told = f"{number}: promoted, number {done.concluded.promotion} of the line"
+        else:
+            told = f"{number}: the old student stays: {done.concluded.told}"
+        get_run_logger().info("round %s", told)
+        emit(Event("round", text=told))
+        begun = book.begun()
+        if done is not None and begun is not None:
+            write_page(book, summarise(workspace.settings, begun, book.rounds(), f"round {number} is done"), None)
+
+    return tell
 
 
 def _concluded(workspace: Workspace, book: Book, begun: Begun, told: str) -> Ended:

@@ -25,11 +25,11 @@ from qstar_core.stages.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Doers:
-    """Who does the work: a round's name → a published version; a version and the hash of the student that it was drawn
-    for → a checkpoint of both; a checkpoint and the turn of the held-out problems → both students' measures."""
+    """Who does the work: a round's name → a published version; a version → a checkpoint, trained from the line's
+    student; a checkpoint and the turn of the held-out problems → both students' measures."""
 
     refresh: Callable[[str], DatasetVersion]
-    retrain: Callable[[DatasetVersion, str], Checkpoint]
+    retrain: Callable[[DatasetVersion], Checkpoint]
     evaluate: Callable[[Checkpoint, int], Evaluated]
 
 
@@ -94,5 +94,5 @@ class Loop:
 
     def _retrained(self, data: Refreshed) -> Retrained:
         since = time.monotonic()
-        checkpoint = self.doers.retrain(data.version, data.student)
+        checkpoint = self.doers.retrain(data.version)
         return Retrained(checkpoint=checkpoint, seconds=time.monotonic() - since)

@@ -1,4 +1,4 @@
-"""A loop at the smallest size that promotes: sixteen prompts, a few steps, and perplexity, which a few steps improve."""
+"""A loop at the smallest size that promotes: sixteen prompts, four steps, and perplexity, which these improve."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def make(store: ObjectStore, wanted: Settings, name: str = "1", *, on_step: Call
         tell(f"refresh {round_name}")
         return refresh(workspace, round_name)
 
-    def retrained(version: DatasetVersion, student: str) -> Checkpoint:
+    def retrained(version: DatasetVersion) -> Checkpoint:
         tell(f"retrain {version.version.rpartition('-')[0]}")
         made = trained_on(workspace, f"{version.dataset} {version.version}")
         request = TrainRequest(settings=workspace.settings, data=version.version)

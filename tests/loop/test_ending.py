@@ -26,7 +26,7 @@ def test_it_goes_on_until_a_bound_is_met_and_stays_ended(promoted: list[bool], m
     begun = next((count for count in range(len(rounds) + 1) if ending(rounds[:count], wanted)), None)
     idle, expected = 0, None
     for count in range(len(rounds) + 1):
-        if count and (idle := 0 if promoted[count - 1] else idle + 1) >= patience or count >= most:
+        if (count and (idle := 0 if promoted[count - 1] else idle + 1) >= patience) or count >= most:
             expected = count
             break
     assert begun == expected

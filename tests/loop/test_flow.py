@@ -6,18 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.packaged import find_config
+from qstar_core.config import Settings
 from qstar_core.configload import load_settings
-from qstar_core.records import ModelRef
+from qstar_core.loop.students import following
+from qstar_core.records import Checkpoint, DatasetVersion, ModelRef
+from qstar_core.stages.workspace import Workspace
 from qstar_core.store.directory import DirectoryStore
 from qstar_core.store.leases import lease
 from tests.evaluation.conftest import damaged, tiny
 from tests.flows.project import ProjectHere
-from tests.loop.small import LINE, SMALL
+from tests.loop.small import LINE, SMALL, settings
 
 __all__ = ["damaged", "tiny"]
 
@@ -75,6 +79,30 @@ def test_mistakes_are_one_line(here: ProjectHere, damaged: ModelRef) -> None:
                            code=7)
     assert "row count" in refused
     assert "row count" in (here.store / "loops" / LINE / "1" / "loop.html").read_text(), "the page says why"
+
+
+def test_a_checkpoint_that_an_event_made_is_taken_only_from_the_same_student(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny: ModelRef) -> None:
+    from flows import loop as flow
+
+    workspace = Workspace(following(settings(student__model=tiny.path)), DirectoryStore(tmp_path / "store"))
+    version = DatasetVersion(dataset="d", version="1-aa", uri="u", manifest_sha256="m", rows=1)
+    ours, others = (Checkpoint(uri="c", sha256="c", parents=(one,)) for one in (tiny.sha256, "another"))
+    for found, asked in ((ours, [False]), (others, [False, True])):
+        again: list[bool] = []
+        monkeypatch.setattr(flow, "retrain", _Retrain(again, found, ours))
+        assert flow._doers(workspace).retrain(version) == ours and again == asked
+
+
+class _Retrain:
+    """Stands for the flow: what is there already, or a new one."""
+
+    def __init__(self, asked: list[bool], there: Checkpoint, new: Checkpoint) -> None:
+        self._asked, self._there, self._new = asked, there, new
+
+    def __call__(self, wanted: Settings, data: str, again: bool) -> Checkpoint:
+        self._asked.append(again)
+        return self._new if again else self._there
 
 
 def test_the_ready_settings_are_those_of_the_demonstration() -> None:
