@@ -65,17 +65,16 @@ def _check(settings: Settings, name: str) -> None:
 
 
 def _tell(ended: Ended, page: str) -> None:
+    from qstar_core.loop.page import changed
+
     summary = ended.summary
     out.print(rounds_table(summary))
     out.print()
     if ended.found is not None:
-        change = ended.found.changes[ended.found.target]
-        out.print(f"{ended.found.target}: {change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f}), "
-                  f"{ended.found.test.statistic}, p = {ended.found.test.p:.2g}", highlight=False, markup=False)
-        for name, other in ended.found.changes.items():
-            if name != ended.found.target:
-                out.print(f"{name}: {other.value:+.3f} ({other.low:+.3f} to {other.high:+.3f})", highlight=False,
-                          markup=False)
+        found = ended.found
+        for name, change in found.changes.items():
+            test = f", {found.test.statistic}, p = {found.test.p:.2g}" if name == found.target else ""
+            out.print(f"{name}: {changed(change)}{test}", highlight=False, markup=False, soft_wrap=True)
         out.print()
         out.print(solved_table(ended.found.solved))
         out.print()
@@ -89,19 +88,21 @@ def rounds_table(summary: Summary) -> Table:
     from qstar_core.loop.page import shown
     from qstar_core.report.text import number
 
-    names = [name for name, _ in summary.sets]
+    target, *others = (name for name, _ in summary.sets)
     table = Table(box=None, title=f"{summary.figure} on problems that never decide", title_justify="left")
-    for heading in ("round", "student", *names, "α", "KL to θ", "KL to t", "rows", "tokens", "s", "tokens a point"):
-        table.add_column(heading, justify="left" if heading in ("round", "student") else "right")
+    for heading in ("round", "student", target, *others, "α", "KL to θ", "KL to t", "rows", "tokens", "s", "a point"):
+        table.add_column(heading, justify="left" if heading in ("round", "student") else "right", no_wrap=True)
     for row in summary.rows:
-        measures = (shown(row.measures.get(f"{name}/{summary.figure}")) for name in names)
+        values = (row.measures.get(f"{name}/{summary.figure}") for name in others)
+        rest = ("–" if one is None else f"{one.value:.3f}" for one in values)
+        measures = (shown(row.measures[summary.target]), *rest)
         if row.round is None:
             add_row(table, str(row.number), "beginning", *measures)
             continue
         data, cost = row.round.refreshed, row.per_point(row.tokens)
         add_row(table, str(row.number), "promoted" if row.round.promoted else "kept", *measures, number(data.alpha),
                 number(data.kl_theta), number(data.kl_t), f"{data.version.rows}", f"{data.tokens}",
-                f"{row.seconds:.0f}", "–" if cost is None else f"{cost:.0f}")
+                f"{row.seconds:.0f}", "–" if cost is None else f"{cost:.0f} tokens")
     return table
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from qstar_core.evaluation.paired import Difference
 from qstar_core.evaluation.score import Measure
 from qstar_core.loop.beside import Beside, Solved
 from qstar_core.loop.book import Book
@@ -42,24 +43,29 @@ def render_page(summary: Summary, found: Beside | None) -> str:
         line=cut(begun.line, 100), name=cut(begun.loop, 100), created=cut(begun.created, 100),
         told=cut(summary.told, _LONGEST), figure=cut(summary.figure, 100),
         verdict="pass" if summary.promotions else "warn", headline=_headline(summary, found),
+        result=_result(summary),
         tiles=_tiles(summary, found), charts=charts(summary), sets=[cut(name, 100) for name, _ in summary.sets],
         rows=[_row(summary, row) for row in summary.rows], rounds=[_decision(one) for one in summary.rounds],
         solved=None if found is None else _solved(found.solved),
     )
 
 
+def _result(summary: Summary) -> str:
+    first, last = summary.rows[0].measures[summary.target], summary.rows[-1].measures[summary.target]
+    return f"{first.value:.3f} → {last.value:.3f}"
+
+
 def _headline(summary: Summary, found: Beside | None) -> str:
     if found is None:
         return f"the line’s student is the one of the beginning; {len(summary.rounds)} rounds"
     change = found.changes[found.target]
-    return (f"{found.target}: {change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f}), {found.test.statistic}, "
-            f"p = {found.test.p:.2g}")
+    return f"{found.target}: {changed(change)}, {found.test.statistic}, p = {found.test.p:.2g}"
 
 
 def _tiles(summary: Summary, found: Beside | None) -> list[tuple[str, str, str]]:
     first, last = summary.rows[0].measures[summary.target], summary.rows[-1].measures[summary.target]
     per_point = summary.gain or None
-    tiles = [(summary.target, f"{number(first.value)} → {number(last.value)}", shown(last)),
+    tiles = [(summary.target, f"{last.value:.3f}", f"from {first.value:.3f} in round 0"),
              ("promotions", f"{summary.promotions} of {len(summary.rounds)}", "rounds whose student was better"),
              ("tokens of q*", f"{summary.tokens:,}", "drawn in all rounds"),
              ("work", f"{summary.seconds:,.0f} s", "of all steps")]
@@ -67,23 +73,28 @@ def _tiles(summary: Summary, found: Beside | None) -> list[tuple[str, str, str]]
         tiles.append(("cost of a point", f"{summary.tokens / per_point:,.0f} tokens",
                       f"and {summary.seconds / per_point:,.1f} s per point of {summary.figure}"))
     if found is not None:
-        tiles += [(f"{name}, new − old", f"{change.value:+.3f}", f"{change.low:+.3f} to {change.high:+.3f}")
-                  for name, change in found.changes.items() if name != found.target]
+        for name, change in found.changes.items():
+            if name != found.target:
+                value, _, interval = changed(change).partition(" ")
+                tiles.append((f"{name}, new − old", value, interval))
     return [(cut(name, 100), value, cut(note, 200)) for name, value, note in tiles]
 
 
 def _row(summary: Summary, row: Row) -> dict[str, Any]:
     done = row.round
-    told = {"number": row.number, "gain": f"{row.gain:+.1f}" if done else "",
+    told = {"number": row.number, "gain": f"{row.gain:+.1f}".replace("-", "−") if done else "",
             "measures": [shown(row.measures.get(f"{name}/{summary.figure}")) for name, _ in summary.sets],
             "verdict": "" if done is None else "promoted" if done.promoted else "kept"}
     if done is None:
-        return {**told, "cells": [""] * 8}
+        return {**told, "apart": [""] * 4, "cost": []}
     data, tokens, seconds = done.refreshed, row.per_point(row.tokens), row.per_point(row.seconds)
-    return {**told, "cells": [
-        number(data.alpha), number(data.kl_theta), number(data.kl_t), f"{data.version.rows:,} of {data.samples:,}",
-        f"{data.tokens:,}", f"{row.seconds:,.0f}", "—" if tokens is None else f"{tokens:,.0f}",
-        "—" if seconds is None else f"{seconds:,.1f}"]}
+    return {
+        **told,
+        "apart": [number(value) for value in (data.alpha, data.kl_theta, data.kl_t, data.divergent)],
+        "cost": [f"{data.samples:,}", f"{data.version.rows:,}", f"{data.tokens:,}", f"{done.refreshed.seconds:,.0f}",
+                 f"{done.retrained.seconds:,.0f}", f"{done.evaluated.seconds:,.0f}",
+                 "—" if tokens is None else f"{tokens:,.0f}", "—" if seconds is None else f"{seconds:,.1f}"],
+    }
 
 
 def _decision(one: Round) -> dict[str, Any]:
@@ -104,6 +115,11 @@ def _solved(solved: Solved) -> list[tuple[str, str]]:
     told = (("problem", solved.question), ("answer", solved.gold), ("the student of the beginning", solved.before),
             ("the teacher, hinted", solved.teacher), ("the student now", solved.after))
     return [(name, cut(text, 2_000)) for name, text in told]
+
+
+def changed(change: Difference) -> str:
+    """A difference with its interval."""
+    return f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})".replace("-", "−")
 
 
 def shown(measure: Measure | None) -> str:
