@@ -43,7 +43,7 @@ def test_a_record_that_is_none_is_an_error_and_never_a_step_to_do_again(store: O
     book = Book(store, "night", "1")
     book.keep(1, round_of(1, promoted=True).evaluated)
     store.write("loops/night/1/0001-evaluate.json", b'{"promoted": true}')
-    with pytest.raises(IntegrityError, match="0001-evaluate.json is not"):
+    with pytest.raises(IntegrityError, match=r"0001-evaluate\.json is not"):
         book.step(1, Evaluated)
 
 
