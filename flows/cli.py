@@ -24,6 +24,7 @@ from flows.commands.evaluate import evaluate
 from flows.commands.export import export_version
 from flows.commands.inspect import inspect
 from flows.commands.logs import logs
+from flows.commands.loop import loop
 from flows.commands.reward import reward, rlhf
 from flows.commands.run import demo, generate, refresh
 from flows.commands.settings import config
@@ -38,7 +39,7 @@ from qstar_core.home import subfolder
 click.rich_click.COMMAND_GROUPS = {
     "qstar": [
         {"name": "Make data", "commands": ["inspect", "demo", "generate", "refresh"]},
-        {"name": "Train", "commands": ["train", "reward", "rlhf"]},
+        {"name": "Train", "commands": ["train", "loop", "reward", "rlhf"]},
         {"name": "Look at data", "commands": ["datasets", "analyze", "export"]},
         {"name": "Students", "commands": ["evaluate", "students"]},
         {"name": "Every night", "commands": ["up", "down", "deploy", "status", "logs", "ui"]},
@@ -58,8 +59,8 @@ def qstar() -> None:
 
 
 _COMMANDS = (
-    inspect, demo, generate, refresh, train, reward, rlhf, evaluate, students, datasets, analyze, export_version, up,
-    down, deploy, status, logs, ui, config, doctor, completion,
+    inspect, demo, generate, refresh, train, loop, reward, rlhf, evaluate, students, datasets, analyze, export_version,
+    up, down, deploy, status, logs, ui, config, doctor, completion,
 )
 for command in _COMMANDS:
     qstar.add_command(command)

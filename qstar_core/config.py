@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from qstar_core.loop_settings import LoopSettings
 from qstar_core.operations import MetricsSettings, OperationsSettings
 from qstar_core.recipes import Recipe, RewardSettings, RlhfSettings
 from qstar_core.records import JsonObject
@@ -480,6 +481,7 @@ class Settings(Section):
     rlhf: RlhfSettings | None = Field(None, description="How the flow rlhf trains: docs/reward.md; empty: the defaults")
     evaluation: EvaluationSettings = EvaluationSettings()
     promotion: PromotionSettings = PromotionSettings()
+    loop: LoopSettings = LoopSettings()
     store: StoreSettings = StoreSettings()
     operations: OperationsSettings = OperationsSettings()
     metrics: MetricsSettings = MetricsSettings()

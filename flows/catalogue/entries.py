@@ -53,6 +53,7 @@ ENTRIES = (
     Entry("publish-approved", "flows.publish_approved.publish_approved",
           "Publish a version with warnings after a person approved it"),
     Entry("retrain", "flows.retrain.retrain", "One checkpoint of the student, trained on a version", gpu=True),
+    Entry("loop", "flows.loop.loop", "Rounds of refresh, retrain, evaluate and promote", gpu=True),
     Entry("reconcile", "flows.reconcile.reconcile", "Take up what was left undone, and what an event was lost for",
           schedule=_often),
 )

@@ -45,7 +45,7 @@ def divergence(settings: Settings, old: ModelRef, new: ModelRef, prompts: Sequen
     if len(jobs) < 2:
         raise DataError(f"KL(new‖old) cannot be estimated on {len(jobs)} problems", "raise promotion.kl_prompts")
     parts: list[Part] = []
-    for finished in _engine(asked, models, tokenizer, context).generate(jobs):
+    for finished in pair_engine(asked, models, tokenizer, context).generate(jobs):
         sample = finished.sample
         if sample.summary is None:
             raise EngineError(f"no reply to problem {sample.prompt_id}: {sample.error}", "look at both checkpoints")
@@ -55,7 +55,7 @@ def divergence(settings: Settings, old: ModelRef, new: ModelRef, prompts: Sequen
     return measured(KL, tuple(parts), identity, evaluation.confidence)
 
 
-def _engine(settings: Settings, models: dict[str, ModelRef], tokenizer: ChatTokenizer, context: int) -> Headroom:
+def pair_engine(settings: Settings, models: dict[str, ModelRef], tokenizer: ChatTokenizer, context: int) -> Headroom:
     """Of its own, so that neither model stays loaded afterwards."""
     student, teacher = load_pair(models["student"], models["teacher"], settings.engine)
 

@@ -24,13 +24,13 @@ ALPHA_RANGE = (0.2, 0.8)
 ESS_RANGE = (0.8, 1.2)
 
 # Placeholder in the drawing -> its light and its dark colour (Okabe-Ito, lightened for dark).
-_INK, _RULE, _THETA, _TEACHER, _BAND = "#010101", "#020202", "#030303", "#040404", "#050505"
+INK, RULE, THETA, TEACHER, BAND = "#010101", "#020202", "#030303", "#040404", "#050505"
 _PALETTE = {
-    _INK: ("#4a5058", "#b4bac2"),
-    _RULE: ("#d5d9de", "#363d46"),
-    _THETA: ("#0072b2", "#56b4e9"),
-    _TEACHER: ("#d55e00", "#f0954a"),
-    _BAND: ("#009e73", "#3fc79f"),
+    INK: ("#4a5058", "#b4bac2"),
+    RULE: ("#d5d9de", "#363d46"),
+    THETA: ("#0072b2", "#56b4e9"),
+    TEACHER: ("#d55e00", "#f0954a"),
+    BAND: ("#009e73", "#3fc79f"),
 }
 _FONT = re.compile(r"font: ([\d.]+px) [^;\"]*")
 
@@ -58,12 +58,12 @@ def _alpha_chart(summaries: Summaries) -> Chart | None:
         return None
 
     def draw(axes: Any) -> None:
-        axes.axvspan(*ALPHA_RANGE, color=_BAND, alpha=0.1, linewidth=0)
-        axes.hist(values, bins=np.linspace(0, 1, 41), color=_THETA)
+        axes.axvspan(*ALPHA_RANGE, color=BAND, alpha=0.1, linewidth=0)
+        axes.hist(values, bins=np.linspace(0, 1, 41), color=THETA)
         axes.set_xlim(0, 1)
-        _label(axes, "mean α of a sample", "samples")
+        label(axes, "mean α of a sample", "samples")
 
-    return Chart("alpha", "α, the teacher’s weight", _svg(draw), f"Histogram of mean α. {_spread(values)}",
+    return Chart("alpha", "α, the teacher’s weight", svg(draw), f"Histogram of mean α. {_spread(values)}",
                  f"{percent(share_within(values, ALPHA_RANGE))} of samples lie in the shaded range 0.2 to 0.8.")
 
 
@@ -75,16 +75,16 @@ def _ess_chart(summaries: Summaries) -> Chart | None:
 
     def draw(axes: Any) -> None:
         bins = np.linspace(0, 2, 41)
-        axes.axvspan(*ESS_RANGE, color=_BAND, alpha=0.1, linewidth=0)
+        axes.axvspan(*ESS_RANGE, color=BAND, alpha=0.1, linewidth=0)
         # The last bin collects what lies above, so that no sample is missing from the picture.
-        axes.hist(np.clip(every, 0, 2), bins=bins, color=_THETA, label="all tokens")
+        axes.hist(np.clip(every, 0, 2), bins=bins, color=THETA, label="all tokens")
         if len(divergent):
-            axes.hist(np.clip(divergent, 0, 2), bins=bins, histtype="step", linewidth=1.6, color=_TEACHER,
+            axes.hist(np.clip(divergent, 0, 2), bins=bins, histtype="step", linewidth=1.6, color=TEACHER,
                       label="where the models differ")
         axes.set_xlim(0, 2)
-        _label(axes, "mean ESS ratio θ / t of a sample (2: 2 or more)", "samples", legend=True)
+        label(axes, "mean ESS ratio θ / t of a sample (2: 2 or more)", "samples", legend=True)
 
-    return Chart("ess-ratio", "ESS ratio", _svg(draw), f"Histogram of the ESS ratio. {_spread(every)}",
+    return Chart("ess-ratio", "ESS ratio", svg(draw), f"Histogram of the ESS ratio. {_spread(every)}",
                  f"In the shaded range 0.8 to 1.2: {percent(share_within(every, ESS_RANGE))} of samples over all "
                  f"tokens, {percent(share_within(divergent, ESS_RANGE))} over tokens where the models differ.")
 
@@ -97,13 +97,13 @@ def _kl_chart(summaries: Summaries) -> Chart | None:
     def draw(axes: Any) -> None:
         top = max(float(np.max(theta)), float(np.max(teacher)), 1e-6)
         bins = np.linspace(0, top, 41)
-        axes.hist(theta, bins=bins, color=_THETA, alpha=0.85, label="to the student")
-        axes.hist(teacher, bins=bins, histtype="step", linewidth=1.6, color=_TEACHER, label="to the teacher")
+        axes.hist(theta, bins=bins, color=THETA, alpha=0.85, label="to the student")
+        axes.hist(teacher, bins=bins, histtype="step", linewidth=1.6, color=TEACHER, label="to the teacher")
         axes.set_xlim(0, top)
-        _label(axes, "mean KL of q to a model, by sample (nats)", "samples", legend=True)
+        label(axes, "mean KL of q to a model, by sample (nats)", "samples", legend=True)
 
     gap = float(np.mean(theta) - np.mean(teacher))
-    return Chart("kl", "KL, both ways", _svg(draw),
+    return Chart("kl", "KL, both ways", svg(draw),
                  f"Histograms of both divergences. To the student: {_spread(theta)} To the teacher: {_spread(teacher)}",
                  f"Means {number(float(np.mean(theta)))} and {number(float(np.mean(teacher)))}, "
                  f"difference {number(gap)}. Where α is solved for KL symmetry the two agree.")
@@ -126,13 +126,13 @@ def _position_chart(samples: Sequence[ShownSample]) -> Chart | None:
     position, low, middle, high = np.asarray(rows).T
 
     def draw(axes: Any) -> None:
-        axes.fill_between(position, low, high, color=_THETA, alpha=0.2, linewidth=0, label="10 to 90 %")
-        axes.plot(position, middle, color=_THETA, linewidth=1.6, label="median")
+        axes.fill_between(position, low, high, color=THETA, alpha=0.2, linewidth=0, label="10 to 90 %")
+        axes.plot(position, middle, color=THETA, linewidth=1.6, label="median")
         axes.set_xlim(1, max(longest, 2))
         axes.set_ylim(0, 1)
-        _label(axes, "token position in the completion", "α", legend=True)
+        label(axes, "token position in the completion", "α", legend=True)
 
-    return Chart("alpha-by-position", "α along the completion", _svg(draw),
+    return Chart("alpha-by-position", "α along the completion", svg(draw),
                  f"Median of α by token position with a band from 10 to 90 percent; "
                  f"{number(float(middle[0]))} at the start, {number(float(middle[-1]))} at position {longest}.",
                  f"Over the {len(traces):,} samples that are told token by token below; fewer samples reach the later "
@@ -155,23 +155,23 @@ def _spread(values: Values) -> str:
     return f"{len(values):,} samples, median {number(middle)}, 90 percent between {number(low)} and {number(high)}."
 
 
-def _label(axes: Any, x: str, y: str, *, legend: bool = False) -> None:
-    axes.set_xlabel(x, color=_INK)
-    axes.set_ylabel(y, color=_INK)
-    axes.tick_params(colors=_INK, length=0)
-    axes.grid(axis="y", color=_RULE, linewidth=0.6)
+def label(axes: Any, x: str, y: str, *, legend: bool = False) -> None:
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
+    axes.tick_params(colors=INK, length=0)
+    axes.grid(axis="y", color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
-        spine.set_color(_RULE)
+        spine.set_color(RULE)
     if y == "samples":
         axes.yaxis.get_major_locator().set_params(integer=True)
     if legend:
-        axes.legend(frameon=False, labelcolor=_INK, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2,
+        axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2,
                     borderaxespad=0, handlelength=1.4)
 
 
-def _svg(draw: Callable[[Any], None]) -> str:
+def svg(draw: Callable[[Any], None]) -> str:
     """Draw on fresh axes and return the picture as a data address."""
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "qstar", "font.size": 10}):
         figure = Figure(figsize=(6.0, 3.1), layout="constrained")
