@@ -21,6 +21,9 @@ from torch import Tensor
 from qstar_core.mixture.fused import base_free, fusable, spread
 from qstar_core.mixture.normalise import NOWHERE, REACH, Logits, normalised, supports_of
 
+_REACHABLE = 1e-36
+"""The smallest weight that float32 divides by."""
+
 
 class Pair(NamedTuple):
     """Two rows of logits, what normalises them, what is known about their supports, and g at α = ½, where every search
@@ -201,17 +204,28 @@ def _moments_of(log_z_B: Tensor, weight_B_V: Tensor, sum_B: Tensor, delta_B_V: T
 def _survey(pair: Pair, alpha_B: Tensor) -> Survey:
     base, delta = pair.path()
     log_z_B, weight, sum_B = _summed(base + alpha_B[:, None] * delta)
-    if pair.whole and pair.fused:  # divisions cost less than exponentials; what they cannot reach becomes NaN
-        within = weight > 1e-36
-        p_theta, p_t = base.exp(), (base + delta).exp()
-        per_weight = torch.where(within, weight.reciprocal(), torch.nan)
-        below_B, above_B = (_reached((p * (p * per_weight)).sum(-1)) for p in (p_theta, p_t))
-        tv_B = 0.5 * (p_theta - p_t).abs().sum(-1)
+    if pair.fused:
+        below_B, above_B, tv_B = _by_division(pair, base, delta, weight)
     else:
         below_B = _summed(base - alpha_B[:, None] * delta)[0]
         above_B = _summed(base + (2.0 - alpha_B)[:, None] * delta)[0]
         tv_B = _distance(pair)
     return Survey(*_moments_of(log_z_B, weight, sum_B, delta), below_B, above_B, tv_B)
+
+
+def _by_division(pair: Pair, base_B_V: Tensor, delta_B_V: Tensor, weight_B_V: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log Z(−α), log Z(2−α) and the total variation: p²/weight costs less than exponentials. What it cannot reach
+    becomes NaN. A row's bits are the same whether or not its neighbours have holes."""
+    p_theta, p_t = base_B_V.exp(), (base_B_V + delta_B_V).exp()
+    gap = (p_theta - p_t).abs()
+    beyond = weight_B_V.new_full((), torch.nan)
+    if not pair.whole:
+        hole = base_B_V == NOWHERE
+        gap = torch.where(hole, pair.logp_theta_B_V.exp() + pair.logp_t_B_V.exp(), gap)
+        beyond = torch.where(hole, 0.0, beyond)
+    per_weight = torch.where(weight_B_V > _REACHABLE, weight_B_V.reciprocal(), beyond)
+    below_B, above_B = (_reached((p * (p * per_weight)).sum(-1)) for p in (p_theta, p_t))
+    return below_B, above_B, 0.5 * gap.sum(-1)
 
 
 @fusable

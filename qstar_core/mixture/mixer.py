@@ -37,7 +37,7 @@ class Step:
 
 
 _COLD = 1e-2
-"""Below this temperature float32 does not tell apart what the logits differ in once they are divided."""
+"""At this temperature and below float32 does not tell apart what the logits differ in once they are divided."""
 
 
 class Mixer:
@@ -64,9 +64,8 @@ class Mixer:
         """Any number of rows. `proposed`: the student's own tokens for these rows and counters, where they are known
         from `propose`; the result is the same without them."""
         theta, t = logits_theta_B_V, logits_t_B_V
-        fused = self._is_fused(theta)
-        plain = pair_of(theta, t, fused)
-        pair = plain if self._is_plain else self._limited_pair(theta, t, fused)
+        plain = pair_of(theta, t, self._is_fused(theta))
+        pair = plain if self._is_plain else self._limited_pair(theta, t)
         solution = choose(pair, self._method, self._options)
         if self._policies:
             solution = decided(self._policies, pair, position_B, solution, self._method)
@@ -90,23 +89,25 @@ class Mixer:
     def propose(self, logits_theta_B_V: Tensor, key_B: Tensor, position_B: Tensor) -> Tensor:
         """What the student alone would say: the token that `step` starts from at these counters."""
         mixed = logits_theta_B_V if self._is_plain else self._limited(logits_theta_B_V, "student")
-        return propose(mixed, key_B, position_B, self._is_fused(mixed) and mixed.dtype != torch.float64)
+        return propose(mixed, key_B, position_B, self._is_fused(mixed))
 
     @property
     def _is_plain(self) -> bool:
         """Whether the models are mixed as they are."""
         return self._temperature == 1.0 and self._support is None
 
-    def _limited_pair(self, theta_B_V: Tensor, t_B_V: Tensor, fused: bool) -> Pair:
+    def _limited_pair(self, theta_B_V: Tensor, t_B_V: Tensor) -> Pair:
         theta, t = self._limited(theta_B_V, "student"), self._limited(t_B_V, "teacher")
-        return pair_of(theta, t, fused and theta.dtype != torch.float64, whole=self._support is None)
+        return pair_of(theta, t, self._is_fused(theta), whole=self._support is None)
 
     def _limited(self, logits_B_V: Tensor, who: Role) -> Tensor:
-        wide = logits_B_V.double() if self._temperature < _COLD else widened(logits_B_V)
-        tempered = wide / self._temperature
+        """The largest logit goes first: divided, it would take the digits in which the others differ."""
+        wide = logits_B_V.double() if self._temperature <= _COLD else widened(logits_B_V)
+        tempered = (wide - wide.amax(-1, keepdim=True)) / self._temperature
         return tempered if self._support is None else self._support(tempered, who)
 
     def _is_fused(self, logits_B_V: Tensor) -> bool:
+        """Compiled passes are for float32 and less."""
         if self._fused is None:
             self._fused = is_fused(self._passes, logits_B_V.device, logits_B_V.shape[-1])
-        return self._fused
+        return self._fused and logits_B_V.dtype != torch.float64

@@ -97,6 +97,29 @@ def test_edges_are_the_same_compiled_and_disturb_nobody():
     assert ((compiled.token_B >= 0) & (compiled.token_B < VOCAB)).all()
 
 
+def test_logits_of_float64_are_measured_alike():
+    theta, t = rows(6, seed=4)
+    assert_same(*both(theta.double(), t.double()))
+
+
+@pytest.mark.parametrize("hole", [slice(0, 1), slice(None)])
+def test_a_neighbour_with_holes_changes_no_bit(hole):
+    theta, t = rows(6, seed=8)
+    whole, _ = both(theta, t)
+    theta[5, hole] = t[5, hole] = NOWHERE
+    beside, _ = both(theta, t)
+    assert torch.equal(beside.diagnostics.stacked()[:5], whole.diagnostics.stacked()[:5])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 0.1, 0.01])
+def test_the_condition_holds_at_any_temperature(temperature):
+    theta, t = (logits + 15.0 for logits in rows(40, seed=9))
+    for step in both(theta, t, temperature=temperature):
+        for row, alpha in enumerate(step.diagnostics.alpha.tolist()):
+            cold = [brute.normalise(logits[row].numpy().astype(np.float64) / temperature) for logits in (theta, t)]
+            assert step.diagnostics.status[row] != AlphaStatus.OK or abs(brute.slope(*cold, alpha)) <= 2.5e-5
+
+
 def test_compiled_sums_are_those_of_the_theory():
     theta, t = rows(12, seed=5)
     pair = pair_of(theta, t, fused=True)
