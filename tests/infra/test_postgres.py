@@ -6,9 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from flows.serve import _environment
 from tests.flows.project import Project
 from tests.infra.conftest import Postgres
 from tests.infra.test_backup import backup
+
+
+@pytest.mark.parametrize("name", ["PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL"])
+def test_the_database_of_the_environment_is_taken_and_sqlite_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                                      name: str) -> None:
+    monkeypatch.setenv("QSTAR_HOME", str(tmp_path))
+    for other in ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
+        monkeypatch.delenv(other, raising=False)
+    assert _environment()["PREFECT_API_DATABASE_CONNECTION_URL"].startswith(f"sqlite+aiosqlite:///{tmp_path}")
+    monkeypatch.setenv(name, "postgresql+asyncpg://u@h/d")
+    assert _environment()["PREFECT_API_DATABASE_CONNECTION_URL"] == "postgresql+asyncpg://u@h/d"
 
 
 @pytest.mark.slow
