@@ -21,7 +21,7 @@ from prefect.runtime import flow_run
 
 from flows.rayworker import Halved, Sampled, ShardWorker, Told, Waiting
 from qstar_core.config import Settings
-from qstar_core.errors import ConfigError, QstarError, ServerError
+from qstar_core.errors import ConfigError, EngineError, QstarError, ServerError
 from qstar_core.home import home, store_uri
 from qstar_core.stages.generate import ledger_entry
 from qstar_core.stages.plan import Plan, load_plan
@@ -168,6 +168,7 @@ def _cluster(settings: Settings) -> Iterator[None]:
     """The one of the address, or one on this machine that ends with the block."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
+    from ray.exceptions import RayError
 
     operations, threads = settings.operations, settings.engine.threads or 1
     emit(Event("device", f"Ray at {operations.ray_address or 'this machine'}"))
@@ -183,6 +184,11 @@ def _cluster(settings: Settings) -> Iterator[None]:
                           "see that it runs the same Ray and Python, or correct operations.ray_address") from error
     try:
         yield
+    except RayError as error:
+        told = str(error).strip().splitlines()[-1:] or [""]
+        raise EngineError(f"Ray failed ({type(error).__name__}: {told[0][:300]})",
+                          "its logs are below /tmp/ray on its machines; the same command goes on where it stopped"
+                          ) from error
     finally:
         ray.shutdown()
 
