@@ -8,6 +8,7 @@ worker that is lost costs what its shard had sampled since the last checkpoint; 
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -31,15 +32,26 @@ from tasks.generate import generate_task, log_shard, tell_kept, tell_of_holder, 
 from tasks.retrying import DELAYS_S, RETRIES, retry_if_transient
 
 _POLL_S = 0.5
+_CONNECT_S = 10.0
 _PATIENCE_S = 60.0
 _STARTS = 3
 
 
 def check_runner(settings: Settings) -> None:
-    """Before anything runs: what the settings ask for is installed."""
-    if settings.operations.runner == "ray" and find_spec("ray") is None:
+    """Before anything runs: what the settings ask for is installed, and answers."""
+    if settings.operations.runner != "ray":
+        return
+    if find_spec("ray") is None:
         raise ConfigError("operations.runner = ray, and Ray is not installed",
                           "pip install 'qstar[ray]', or set operations.runner=local")
+    address = settings.operations.ray_address
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():  # Ray itself would try for minutes; `auto` it looks up on the machine
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+        except (OSError, OverflowError) as error:
+            raise ServerError(f"no Ray answers at operations.ray_address = {address} ({error})",
+                              "see that it runs, or correct the address; empty starts one here") from None
 
 
 def sample_shards(settings: Settings, plan_key: str, shards: Sequence[int]) -> None:
