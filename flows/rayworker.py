@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from qstar_core.config import Settings
 from qstar_core.engine.device_lock import hold_device
@@ -57,8 +58,7 @@ class ShardWorker:
         return os.getpid()
 
     def sample(self, shard: int) -> Sampled:
-        workspace = Workspace.open(self._settings)
-        plan = load_plan(workspace.store, self._plan_key)
+        workspace, plan = self._planned
         engine: list[Headroom] = []
 
         def loaded() -> Headroom:
@@ -68,6 +68,12 @@ class ShardWorker:
         with crashes_counted(workspace, plan.key, f"shard {shard}", checkpoints(workspace, plan, shard)):
             entry = generate_shard(workspace, plan, shard, loaded, lambda rows: self._tell(Kept.of(shard, rows)))
         return Sampled(entry, bool(engine), engine[0].acceptance if engine else None)
+
+    @cached_property
+    def _planned(self) -> tuple[Workspace, Plan]:
+        """Read once: a plan is as long as it has shards, and never changes."""
+        workspace = Workspace.open(self._settings)
+        return workspace, load_plan(workspace.store, self._plan_key)
 
     def _engine(self, plan: Plan) -> Headroom:
         hold_device(self._settings.engine.device, self._settings.operations.device_lock, self._who,
