@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.results import Figure, record
+from benchmarks.results import REPOSITORY, Figure, record
 from flows.serve import ensure_server, stop_server
 from qstar_core.configload import load_settings
 
@@ -49,7 +49,7 @@ def _rate(workers: int, turn: int) -> float:
         if isinstance(event, Event) and event.stage == "generate" and event.tokens:
             rows.append((time.monotonic(), event.tokens))
 
-    settings = load_settings("configs/tiny.yaml", flags={
+    settings = load_settings(REPOSITORY / "configs" / "tiny.yaml", flags={
         "dataset": f"ray-{workers}-{turn}", "round.prompts": _PROMPTS, "round.shard_size": _SHARD,
         "operations.runner": "ray", "operations.ray_workers": workers, "output.report_samples": 1})
     with listening(note):
