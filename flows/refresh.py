@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.runners import check_runner, sample_shards
 from qstar_core.config import Settings
 from qstar_core.errors import GateFailedError
 from qstar_core.records import DatasetVersion, GateVerdict
@@ -21,7 +22,6 @@ from qstar_core.stages.workspace import Workspace, today
 from qstar_core.store.leases import Holder
 from tasks.conclude import filter_task, gate_task, publish_task, report_task
 from tasks.events import Event, emit
-from tasks.generate import generate_task
 from tasks.prepare import ingest_task, plan_task, resolve_models_task
 from tasks.watching import watched
 
@@ -48,6 +48,7 @@ def _run_name() -> str:
 def refresh(settings: Settings = _DEFAULTS, round_name: str | None = None) -> DatasetVersion:
     """Sample one round of training data from q*, filter it, judge it, and publish it if the gate lets it pass."""
     name = round_of_run(settings, round_name)
+    check_runner(settings)
     with watched(settings, name), round_held(Workspace.open(settings), name, str(flow_run.id), _tell_of_holder):
         return _round(settings, name)
 
@@ -66,11 +67,13 @@ def _round(settings: Settings, round_name: str) -> DatasetVersion:
     if finished is not None:
         emit(Event("publish", text=f"{finished.dataset} {finished.version} is published already"))
         return finished
+    left = []
     for shard in plan.shards:
         if ledger_entry(workspace.store, plan, shard.index) is None:
-            generate_task(settings, plan_key, shard.index)
+            left.append(shard.index)
         else:
             emit(Event("generate", done=shard.samples, total=plan.samples))
+    sample_shards(settings, plan_key, left)
     filter_task(settings, plan_key)
     gate = gate_task(settings, plan_key)
     page = report_task(settings, plan_key)

@@ -1,5 +1,6 @@
-"""The Prefect server of a project: the one that PREFECT_API_URL names, else one on SQLite that is started here in the
-background, shared by all runs of the project, and stopped by `qstar down`.
+"""The Prefect server of a project: the one that PREFECT_API_URL names, else one that is started here in the background,
+shared by all runs of the project, and stopped by `qstar down`. It keeps its data in SQLite, or in the database that
+PREFECT_API_DATABASE_CONNECTION_URL names.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from qstar_core.home import subfolder
 
 _USUAL_PORT = 4200
 _START_TIMEOUT_S = 120.0
+# Both are Prefect's names of one setting; of two, it takes the first.
+_DATABASE = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
 # A request is tried for half a minute, in which a server can restart, and a run that cannot reach it ends in about a
 # minute instead of several. Runs tell every half minute that they live.
 _CLIENT = {"PREFECT_CLIENT_MAX_RETRIES": "4", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
@@ -107,15 +110,18 @@ def _start() -> PrefectServer:
 
 
 def _environment() -> dict[str, str]:
-    """For the server and for the runs: nothing leaves the machine, and everything lies below the project's home."""
+    """For the server and for the runs: nothing leaves the machine, and everything lies below the project's home
+    unless a database is given."""
     folder = subfolder("prefect")
+    database = next((os.environ[name] for name in _DATABASE if os.environ.get(name)),
+                    f"sqlite+aiosqlite:///{folder / 'prefect.db'}")
     return {
         "PREFECT_HOME": str(folder),
         "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_MEMO_STORE_PATH": str(folder / "memo_store.toml"),
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+        _DATABASE[-1]: database,
     }
 
 

@@ -25,6 +25,12 @@ class OperationsSettings(Section):
     reconcile_minutes: int = Field(30, ge=1, le=1440, description="Minutes between two looks at what was left undone")
     missed_after_hours: float = Field(26, gt=0, le=24 * 31, description="Hours without a new version that count as a "
                                                                         "missed night")
+    runner: Literal["local", "ray"] = Field("local", description="Where shards are sampled: in the run's process, or "
+                                                                 "by workers of Ray")
+    ray_address: str = Field("", description="Ray cluster, such as auto or ray://head:10001; empty: one that is "
+                                             "started here for the run")
+    ray_workers: int | None = Field(None, ge=1, le=10_000, description="Engines on Ray; empty: one for each GPU of the "
+                                                                       "cluster, one where there is none")
     notify: str = Field("", pattern=r"^$|^[a-z0-9-]+/[a-z0-9-]+$",
                         description="Prefect block that notifications go to, as type/name; empty: none are sent")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 
 from prefect import get_run_logger, task
 from prefect.runtime import flow_run
@@ -11,12 +10,11 @@ from prefect.runtime import flow_run
 from qstar_core.config import Settings
 from qstar_core.engine.device_lock import hold_device
 from qstar_core.engine.headroom import Headroom
-from qstar_core.engine.protocol import Finished
-from qstar_core.records import FinishReason
 from qstar_core.stages.crashes import checkpoints, crashes_counted
 from qstar_core.stages.engines import engine_for
 from qstar_core.stages.generate import generate_shard
-from qstar_core.stages.plan import Plan, load_plan
+from qstar_core.stages.kept import Kept
+from qstar_core.stages.plan import LedgerEntry, Plan, load_plan
 from qstar_core.stages.workspace import Workspace
 from tasks.events import Event, Failure, ShardDone, emit
 from tasks.retrying import DELAYS_S, RETRIES, retry_if_transient
@@ -35,40 +33,41 @@ def generate_task(settings: Settings, plan_key: str, shard: int) -> int:
         return engine[0]
 
     with crashes_counted(workspace, plan.key, f"shard {shard}", checkpoints(workspace, plan, shard)):
-        entry = generate_shard(workspace, plan, shard, loaded, lambda rows: _tell(plan, shard, rows))
+        entry = generate_shard(workspace, plan, shard, loaded, lambda rows: tell_kept(plan, Kept.of(shard, rows)))
     if engine:
         emit(ShardDone(shard, entry.seconds, engine[0].acceptance))
-    rate = f", {entry.tokens / entry.seconds:,.0f} tokens/s" if entry.seconds else ""
-    get_run_logger().info(f"shard {shard}: {entry.file.rows} samples, {entry.tokens} tokens{rate}",
-                          extra={"shard": shard})
+    log_shard(entry)
     return entry.file.rows or 0
 
 
-def _tell(plan: Plan, shard: int, rows: list[Finished]) -> None:
-    tokens = sum(len(row.sample.token_ids) for row in rows)
-    prompts = list(dict.fromkeys(row.sample.prompt_id for row in rows))
-    logging.getLogger("qstar").info("samples kept", extra={"shard": shard, "samples": len(rows), "tokens": tokens,
-                                                           "prompts": prompts})
-    failed = Counter(row.sample.finish_reason for row in rows)[FinishReason.ERROR]
-    if failed:
-        emit(Failure("sample", failed))
-    emit(Event("generate", done=len(rows), total=plan.samples, tokens=tokens))
+def log_shard(entry: LedgerEntry) -> None:
+    rate = f", {entry.tokens / entry.seconds:,.0f} tokens/s" if entry.seconds else ""
+    get_run_logger().info(f"shard {entry.shard}: {entry.file.rows} samples, {entry.tokens} tokens{rate}",
+                          extra={"shard": entry.shard})
+
+
+def tell_kept(plan: Plan, kept: Kept) -> None:
+    logging.getLogger("qstar").info("samples kept", extra={"shard": kept.shard, "samples": kept.samples,
+                                                           "tokens": kept.tokens, "prompts": list(kept.prompts)})
+    if kept.failed:
+        emit(Failure("sample", kept.failed))
+    emit(Event("generate", done=kept.samples, total=plan.samples, tokens=kept.tokens))
 
 
 def _engine(settings: Settings, plan: Plan) -> Headroom:
     who = f"{plan.dataset} {plan.version}, run {flow_run.name or 'by hand'}"
-    hold_device(settings.engine.device, settings.operations.device_lock, who, _tell_of_holder)
+    hold_device(settings.engine.device, settings.operations.device_lock, who, tell_of_holder)
     engine = engine_for(settings, plan.models, plan.context)
-    engine.on_halved = _tell_of_memory
+    engine.on_halved = tell_of_memory
     return engine
 
 
-def _tell_of_holder(line: str) -> None:
+def tell_of_holder(line: str) -> None:
     get_run_logger().warning(f"waiting: {line}")
     emit(Event("device", line))
 
 
-def _tell_of_memory(slots: int) -> None:
+def tell_of_memory(slots: int) -> None:
     line = f"ran out; going on with {slots} samples in flight"
     get_run_logger().warning(f"memory {line}")
     emit(Event("memory", line))
