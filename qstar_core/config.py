@@ -148,10 +148,20 @@ class VllmSettings(Section):
     own_process: bool = Field(True, description="vLLM runs in a process of its own, whose crash leaves this one alive")
     kv_cache_gib: float | None = Field(
         None, gt=0, le=4096, description="The teacher's cache of keys and values, the student gets as many tokens; "
-                                         "empty: room for all samples in flight")
+                                         "empty: room for all samples in flight, or what fits")
     step_tokens: int | None = Field(
         None, ge=16, description="Most tokens read in a step, longer prompts come in pieces; empty: both prompts whole")
     eager: bool | None = Field(None, description="No compiled graphs; empty: on a CPU only")
+    any_version: bool = Field(False, description="Try a vLLM of another version than those that are supported")
+    tensor_parallel: int = Field(1, ge=1, description="GPUs of one engine; only 1 is supported")
+
+    @field_validator("tensor_parallel")
+    @classmethod
+    def _one_device(cls, value: int) -> int:
+        if value > 1:
+            raise ValueError("every GPU of a tensor-parallel engine would draw tokens of its own; run one engine a "
+                             "GPU, each with its CUDA_VISIBLE_DEVICES")
+        return value
 
 
 class EngineSettings(Section):
@@ -189,6 +199,19 @@ class EngineSettings(Section):
         if self.top_logprobs and not self.diagnostics:
             raise ValueError("engine.top_logprobs needs engine.diagnostics")
         return self
+
+
+class ServeSettings(Section):
+    """What `qstar serve` listens on and takes. docs/serve.md tells what can be asked."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; others than this machine's own "
+                                                            "need a token in QSTAR_SERVE_TOKEN")
+    port: int = Field(8321, ge=0, le=65_535, description="Port to listen on; 0: any that is free")
+    name: Name = Field("qstar", description="The model's name in requests")
+    max_choices: int = Field(128, ge=1, le=65_536, description="Most samples of one request")
+    max_waiting: int = Field(4096, ge=1, le=10_000_000, description="Most samples that wait for the engine")
+    max_request_kib: int = Field(1024, ge=1, le=1_048_576, description="Largest body of a request in KiB")
+    shutdown_seconds: int = Field(30, ge=0, le=3600, description="How long requests may go on after a signal")
 
 
 class RoundSettings(Section):
@@ -465,6 +488,7 @@ class Settings(Section):
     sampling: SamplingSettings = SamplingSettings()
     support: SupportSettings = SupportSettings()
     engine: EngineSettings = EngineSettings()
+    serve: ServeSettings = ServeSettings()
     round: RoundSettings = RoundSettings()
     filters: tuple[FilterStep, ...] = Field(DEFAULT_FILTERS, description="Filters, in order")
     filtering: FilteringSettings = FilteringSettings()
