@@ -68,6 +68,13 @@ def test_what_cannot_be_is_refused_with_the_numbers() -> None:
     assert plan.whole and "262272 tokens of cache, room for every sample in the whole context" in str(plan)
 
 
+def test_what_is_left_is_shared_where_not_everything_fits() -> None:
+    teacher, student = Load(15 * GIB, 4 * 2**20), Load(3 * GIB, 2**20)
+    plan = plan_memory(24 * GIB, teacher, student, kv_cache_gib=None, rows=32, context=8192, working=2 * GIB)
+    assert not plan.whole and "room for fewer samples than that" in str(plan)
+    assert plan.total <= plan.free < plan.total + teacher.block + student.block
+
+
 def test_weights_are_read_from_the_headers(tmp_path: Path) -> None:
     """Floats take the engine's precision; quantised numbers stay what they are."""
     save_file({"a": torch.zeros(3, 5), "b": torch.zeros(7, dtype=torch.int8)}, str(tmp_path / "one.safetensors"))
