@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from qstar_core.operations import MetricsSettings, OperationsSettings
+from qstar_core.operations import MetricsSettings, OperationsSettings, ServeSettings
 from qstar_core.recipes import Recipe, RewardSettings, RlhfSettings
 from qstar_core.records import JsonObject
 from qstar_core.section import Name as Name
@@ -199,19 +199,6 @@ class EngineSettings(Section):
         if self.top_logprobs and not self.diagnostics:
             raise ValueError("engine.top_logprobs needs engine.diagnostics")
         return self
-
-
-class ServeSettings(Section):
-    """What `qstar serve` listens on and takes. docs/serve.md tells what can be asked."""
-
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; others than this machine's own "
-                                                            "need a token in QSTAR_SERVE_TOKEN")
-    port: int = Field(8321, ge=0, le=65_535, description="Port to listen on; 0: any that is free")
-    name: Name = Field("qstar", description="The model's name in requests")
-    max_choices: int = Field(128, ge=1, le=65_536, description="Most samples of one request")
-    max_waiting: int = Field(4096, ge=1, le=10_000_000, description="Most samples that wait for the engine")
-    max_request_kib: int = Field(1024, ge=1, le=1_048_576, description="Largest body of a request in KiB")
-    shutdown_seconds: int = Field(30, ge=0, le=3600, description="How long requests may go on after a signal")
 
 
 class RoundSettings(Section):

@@ -16,9 +16,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from qstar_core.config import ServeSettings
 from qstar_core.engine.protocol import Finished
 from qstar_core.errors import QstarError
+from qstar_core.operations import ServeSettings
 from qstar_core.serving.answers import Answer
 from qstar_core.serving.asking import Asked, Asking
 from qstar_core.serving.http import Handler, body_of, bug, error_object, event, fault, guarded, http_fault

@@ -14,9 +14,10 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from qstar_core.api import Mixture
-from qstar_core.config import PromptSettings, Section, ServeSettings
+from qstar_core.config import PromptSettings, Section
 from qstar_core.engine.stops import StopStrings
 from qstar_core.errors import QstarError, RowError
+from qstar_core.operations import ServeSettings
 from qstar_core.prompts import PromptRenderer
 from qstar_core.records import Message, Prompt, PromptPair, Role
 from qstar_core.serving.line import Mixing

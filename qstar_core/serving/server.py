@@ -9,9 +9,10 @@ from contextlib import closing
 import uvicorn
 
 from qstar_core.api import Mixture
-from qstar_core.config import ServeSettings, Settings
+from qstar_core.config import Settings
 from qstar_core.engine.headroom import Headroom
 from qstar_core.errors import ConfigError
+from qstar_core.operations import ServeSettings
 from qstar_core.serving.app import Endpoint
 from qstar_core.serving.asking import Asking
 from qstar_core.serving.http import is_local
