@@ -1,4 +1,6 @@
-"""Settings of what runs by itself: schedules, pools, guards, metrics, the endpoint. Like config.py, a home of their defaults."""
+"""Settings of what runs by itself: schedules, pools, guards, metrics, the endpoint. Like config.py, a home of their
+defaults.
+"""
 
 from __future__ import annotations
 
