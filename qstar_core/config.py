@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from qstar_core.loop_settings import LoopSettings
-from qstar_core.operations import MetricsSettings, OperationsSettings
+from qstar_core.operations import MetricsSettings, OperationsSettings, ServeSettings
 from qstar_core.recipes import Recipe, RewardSettings, RlhfSettings
 from qstar_core.records import JsonObject
 from qstar_core.section import Name as Name
@@ -149,10 +149,20 @@ class VllmSettings(Section):
     own_process: bool = Field(True, description="vLLM runs in a process of its own, whose crash leaves this one alive")
     kv_cache_gib: float | None = Field(
         None, gt=0, le=4096, description="The teacher's cache of keys and values, the student gets as many tokens; "
-                                         "empty: room for all samples in flight")
+                                         "empty: room for all samples in flight, or what fits")
     step_tokens: int | None = Field(
         None, ge=16, description="Most tokens read in a step, longer prompts come in pieces; empty: both prompts whole")
     eager: bool | None = Field(None, description="No compiled graphs; empty: on a CPU only")
+    any_version: bool = Field(False, description="Try a vLLM of another version than those that are supported")
+    tensor_parallel: int = Field(1, ge=1, description="GPUs of one engine; only 1 is supported")
+
+    @field_validator("tensor_parallel")
+    @classmethod
+    def _one_device(cls, value: int) -> int:
+        if value > 1:
+            raise ValueError("every GPU of a tensor-parallel engine would draw tokens of its own; run one engine a "
+                             "GPU, each with its CUDA_VISIBLE_DEVICES")
+        return value
 
 
 class EngineSettings(Section):
@@ -466,6 +476,7 @@ class Settings(Section):
     sampling: SamplingSettings = SamplingSettings()
     support: SupportSettings = SupportSettings()
     engine: EngineSettings = EngineSettings()
+    serve: ServeSettings = ServeSettings()
     round: RoundSettings = RoundSettings()
     filters: tuple[FilterStep, ...] = Field(DEFAULT_FILTERS, description="Filters, in order")
     filtering: FilteringSettings = FilteringSettings()

@@ -1,4 +1,6 @@
-"""Settings of what runs by itself: schedules, pools, guards, metrics. Like config.py, a home of their defaults."""
+"""Settings of what runs by itself: schedules, pools, guards, metrics, the endpoint. Like config.py, a home of their
+defaults.
+"""
 
 from __future__ import annotations
 
@@ -50,3 +52,16 @@ class MetricsSettings(Section):
     textfile: str = Field("", description="File that is replaced while a run goes, for a node exporter to collect")
     pushgateway: str = Field("", description="Address of a Pushgateway, such as http://localhost:9091")
     port: int | None = Field(None, ge=1, le=65535, description="Port of the running process to be scraped at")
+
+
+class ServeSettings(Section):
+    """What `qstar serve` listens on and takes. docs/serve.md tells what can be asked."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; others than this machine's own "
+                                                            "need a token in QSTAR_SERVE_TOKEN")
+    port: int = Field(8321, ge=0, le=65_535, description="Port to listen on; 0: any that is free")
+    name: Name = Field("qstar", description="The model's name in requests")
+    max_choices: int = Field(128, ge=1, le=65_536, description="Most samples of one request")
+    max_waiting: int = Field(4096, ge=1, le=10_000_000, description="Most samples that wait for the engine")
+    max_request_kib: int = Field(1024, ge=1, le=1_048_576, description="Largest body of a request in KiB")
+    shutdown_seconds: int = Field(30, ge=0, le=3600, description="How long requests may go on after a signal")

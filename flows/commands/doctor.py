@@ -51,7 +51,7 @@ Check = Callable[[Settings], Iterator[Finding]]
 def doctor(config_path: str | None) -> None:
     """Check Python, devices, memory, disk, store, server and models; say what to do."""
     settings = load_settings(find_config(config_path), os.environ, given_flags())
-    findings = [finding for check in (_python, _device, _memory, _disk, _store, _server, _models)
+    findings = [finding for check in (_python, _device, _memory, _disk, _store, _server, _models, _vllm)
                 for finding in _safely(check, settings)]
     table = Table("", "what", "found", "to do", box=None)
     colours = {State.OK: "green", State.NOTE: "yellow", State.FAIL: "red"}
@@ -121,6 +121,25 @@ def _server(_: Settings) -> Iterator[Finding]:
         yield Finding("server", State.OK, f"runs at {server.ui_url}")
     else:
         yield Finding("server", State.OK, "none runs; the next run starts one")
+
+
+def _vllm(settings: Settings) -> Iterator[Finding]:
+    """Whether vLLM is there and what it would do with the memory, where the settings ask for it."""
+    if settings.engine.kind != "vllm":
+        return
+    from qstar_core.engine.hf import shared_context
+    from qstar_core.engine.vllm.budget import foreseen
+    from qstar_core.engine.vllm.installed import check_installed, installed_version
+    from qstar_core.models import resolve_models
+
+    check_installed(settings.engine.vllm)
+    yield Finding("vllm", State.OK, f"vLLM {installed_version()}")
+    models = resolve_models(settings, Workspace.open(settings).store)
+    student, teacher = models["student"], models["teacher"]
+    context = shared_context(settings.engine, Path(student.path), Path(teacher.path))
+    plan = foreseen(student, teacher, context, settings.engine)
+    yield Finding("vllm memory", State.OK if plan.whole else State.NOTE, f"GiB: {plan}",
+                  "" if plan.whole else "samples take turns; lower engine.batch_size or engine.context")
 
 
 def _models(settings: Settings) -> Iterator[Finding]:

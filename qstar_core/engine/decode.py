@@ -25,7 +25,7 @@ from qstar_core.engine.mixing import mixer_of
 from qstar_core.engine.pair import PairRunner, TwoModels, pair_runner
 from qstar_core.engine.protocol import Finished, Job
 from qstar_core.engine.scheduler import Scheduler
-from qstar_core.engine.sequence import Sequence
+from qstar_core.engine.sequence import UNWANTED, Sequence
 from qstar_core.engine.slots import Slots
 from qstar_core.engine.speculative import Speculative
 from qstar_core.engine.statistics import Statistics
@@ -84,7 +84,7 @@ class TransformersEngine:
         mixer = mixer_of(alpha, sampling, support, engine, self._eos_ids | tokenizer.control_ids)
         self._strategy = _strategy(self._models, mixer, engine, self._device)
 
-    def generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
+    def generate(self, jobs: Iterable[Job | None]) -> Iterator[Finished]:
         try:
             yield from self._generate(jobs)
         except (MemoryError, RuntimeError) as error:
@@ -94,12 +94,12 @@ class TransformersEngine:
                 f"no memory for engine.batch_size = {self._count} in a context of {self._context} tokens",
                 "lower engine.batch_size or engine.context") from error
 
-    def _generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
+    def _generate(self, jobs: Iterable[Job | None]) -> Iterator[Finished]:
         slots = Slots(self._count, self._vocab, self._device)
         self._models.resize(self._count)
         prompts = _Prompts(self._models)
-        waiting = (Sequence.start(job, self._sampling.seed, self._sampling.max_tokens, self._context, self._stops)
-                   for job in jobs)
+        waiting = (None if job is None else Sequence.start(job, self._sampling.seed, self._sampling.max_tokens,
+                                                           self._context, self._stops) for job in jobs)
         roomless: list[Sequence] = []
         scheduler = Scheduler(with_room(waiting, roomless), self._count)
         while True:
@@ -108,7 +108,9 @@ class TransformersEngine:
             while roomless:
                 yield roomless.pop().fail(no_room(self._context))
             if not any(True for _ in scheduler.seated()):
-                return
+                if scheduler.dry:
+                    return
+                continue
             if not self._fixed_shapes and (rows := scheduler.move_together()):
                 self._models.keep(rows)
                 slots.keep(rows)
@@ -139,6 +141,9 @@ class TransformersEngine:
             reason = sequence.reason(self._eos_ids)
             if reason is not None:
                 return sequence.finish(reason, text_of(sequence, reason, self._tokenizer))
+            sequence.tell()
+            if not sequence.wanted:
+                return sequence.fail(UNWANTED)
         return None
 
 

@@ -12,10 +12,10 @@ from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.records import FinishReason
 
 
-def with_room(waiting: Iterator[Sequence], roomless: list[Sequence]) -> Iterator[Sequence]:
+def with_room(waiting: Iterator[Sequence | None], roomless: list[Sequence]) -> Iterator[Sequence | None]:
     """Set aside the samples whose prompt leaves no room for a single token."""
     for sequence in waiting:
-        if sequence.limit < 1:
+        if sequence is not None and sequence.limit < 1:
             roomless.append(sequence)
         else:
             yield sequence

@@ -57,7 +57,7 @@ class Headroom:
                     raise
                 self._halve()
 
-    def generate(self, jobs: Iterable[Job]) -> Generator[Finished]:
+    def generate(self, jobs: Iterable[Job | None]) -> Generator[Finished]:
         self._run = run = object()
         queue, open_jobs = iter(jobs), list[Job]()
         while True:
@@ -75,7 +75,7 @@ class Headroom:
             self._halve()
             queue, open_jobs = chain(open_jobs, queue), []
 
-    def _attempt(self, queue: Iterator[Job], open_jobs: list[Job]) -> Generator[Finished]:
+    def _attempt(self, queue: Iterator[Job | None], open_jobs: list[Job]) -> Generator[Finished]:
         """`open_jobs` holds what was taken from the queue and is not finished."""
         if self._engine is None:
             self._engine = self._built()
@@ -104,7 +104,8 @@ class Headroom:
             self.on_halved(self.slots)
 
 
-def _noted(queue: Iterator[Job], taken: list[Job]) -> Iterator[Job]:
+def _noted(queue: Iterator[Job | None], taken: list[Job]) -> Iterator[Job | None]:
     for job in queue:
-        taken.append(job)
+        if job is not None:
+            taken.append(job)
         yield job

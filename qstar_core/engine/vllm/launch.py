@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from qstar_core.errors import EngineError
 from qstar_core.records import JsonObject
 
 BLOCK = 32  # tokens of a block of the cache: vLLM's own 128 on CPU seldom finds a short prompt again
@@ -35,5 +36,8 @@ def start(args: JsonObject) -> Any:
 
     config = EngineArgs(**args, distributed_executor_backend=UniProcExecutor).create_engine_config(
         UsageContext.LLM_CLASS)
+    if getattr(config, "use_v2_model_runner", False):
+        raise EngineError("vLLM chose its second model runner, which has no logits processors of the interface that q* "
+                          "uses", "set VLLM_USE_V2_MODEL_RUNNER=0")
     return LLMEngine(config, UniProcExecutor, log_stats=False, usage_context=UsageContext.LLM_CLASS,
                      multiprocess_mode=False)

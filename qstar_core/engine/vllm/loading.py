@@ -4,6 +4,7 @@ in their LoRA alone take it over as it runs.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from qstar_core.engine.vllm.server import Server
 from qstar_core.errors import ConfigError
 from qstar_core.records import ModelRef
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class _Speaker:
@@ -30,7 +33,7 @@ class _Speaker:
 def load_engine(student: ModelRef, teacher: ModelRef, context: int, settings: Settings) -> VllmEngine:
     """Everything that can be refused is refused before a model is loaded; that happens when the first sample is asked
     for."""
-    check_installed()
+    check_installed(settings.engine.vllm)
     if isinstance(settings.engine.speculation, int):
         raise ConfigError(f"engine.speculation = {settings.engine.speculation} cannot be with engine.kind = vllm",
                           "set engine.speculation=auto")
@@ -65,4 +68,5 @@ def _server(student: ModelRef, teacher: ModelRef, context: int, settings: Engine
             _running.popitem()[1].close()
         kind = OwnProcess if settings.vllm.own_process else Server
         server = _running[key] = kind(weights, context, settings, rank)
+        _log.log(logging.INFO if server.memory.whole else logging.WARNING, "vLLM in GiB: %s", server.memory)
     return server

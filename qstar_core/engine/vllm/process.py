@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from qstar_core.config import EngineSettings
 from qstar_core.engine.vllm.adapters import Adapter
 from qstar_core.engine.vllm.layout import Layout, Weights
+from qstar_core.engine.vllm.memory import Plan
 from qstar_core.engine.vllm.order import MixOrder
 from qstar_core.engine.vllm.server import Server, Taken, Told
 from qstar_core.errors import EngineError, QstarError
@@ -26,6 +27,7 @@ class Running(Protocol):
     """A server, here or elsewhere. `server.Server` says what the methods do."""
 
     paired: bool
+    memory: Plan
 
     @property
     def closed(self) -> bool: ...
@@ -58,7 +60,7 @@ class OwnProcess:
         self._process.start()
         theirs.close()
         try:
-            self._answer(0)
+            self.memory: Plan = self._answer(0)
         except QstarError:
             self.close()
             raise
@@ -137,7 +139,7 @@ def _serve(pipe: Connection, weights: Weights, context: int, settings: EngineSet
     except QstarError as error:
         pipe.send((0, error))
         return
-    pipe.send((0, None))
+    pipe.send((0, server.memory))
     while True:
         try:
             number, method, args = pipe.recv()

@@ -18,7 +18,7 @@ from qstar_core.engine.headroom import is_out_of_memory
 from qstar_core.engine.hf import first_line
 from qstar_core.engine.vllm import adapters
 from qstar_core.engine.vllm.adapters import Adapter, Shelf
-from qstar_core.engine.vllm.budget import block_bytes, cache_blocks, resumable, step_budget
+from qstar_core.engine.vllm.budget import free_memory, planned, precision, resumable, step_budget
 from qstar_core.engine.vllm.checkpoint import loadable, loadable_adapter
 from qstar_core.engine.vllm.hosts import KEY, forget
 from qstar_core.engine.vllm.installed import check_installed, prepare_environment
@@ -42,7 +42,7 @@ class Server:
     """`lora_rank`: the largest that the student's adapters may have; 0 without adapters."""
 
     def __init__(self, weights: Weights, context: int, settings: EngineSettings, lora_rank: int) -> None:
-        check_installed()
+        check_installed(settings.vllm)
         prepare_environment(settings.threads)
         self.weights = weights
         self.paired = weights.layout is Layout.PAIRED
@@ -58,30 +58,32 @@ class Server:
 
     def _start(self, context: int, settings: EngineSettings, lora_rank: int) -> None:
         scratch = Path(self._scratch.name)
-        dtype = settings.dtype if settings.dtype != "auto" else "float32" if self._device == "cpu" else "bfloat16"
+        dtype = precision(settings, self._device)
         eager = settings.vllm.eager if settings.vllm.eager is not None else self._device == "cpu"
 
-        def described(path: Path, budget: int, blocks: int, lora: bool, processor: str) -> JsonObject:
+        def described(path: Path, budget: int, kv_bytes: int, lora: bool, processor: str) -> JsonObject:
             return arguments(
                 str(path), dtype=dtype, context=context, rows=rows, budget=budget, eager=eager,
-                kv_bytes=blocks * block_bytes(path, dtype), loras=adapters.SLOTS,
+                kv_bytes=kv_bytes, loras=adapters.SLOTS,
                 lora_rank=adapters.room_for(lora_rank) if lora else None, processor=f"{_HERE}.{processor}",
                 host={KEY: self._name})
 
         weights = self.weights
         rows = settings.batch_size * (2 if self.paired else 1)
         teacher = loadable(weights.teacher, settings, self._device, scratch)
-        blocks = cache_blocks(rows, context, block_bytes(teacher, dtype), settings)
+        student = loadable(weights.student, settings, self._device, scratch) if weights.student is not None else None
+        self.memory = plan = planned(teacher, student, rows, context, settings, self._device, free_memory(self._device))
         budget = step_budget(rows, context, settings)
-        if weights.student is None:
-            outer = described(teacher, resumable(budget, rows), blocks, weights.lora, "paired:PairProcessor")
+        if student is None:
+            outer = described(teacher, resumable(budget, rows), plan.teacher_cache, weights.lora,
+                              "paired:PairProcessor")
         else:
-            outer = described(teacher, budget, blocks, False, "nested:TeacherProcessor")
+            outer = described(teacher, budget, plan.teacher_cache, False, "nested:TeacherProcessor")
         outer["worker_extension_cls"] = f"{_HERE}.worker.QstarWorker"
         self.engine = start(outer)
-        if weights.student is not None:
-            student = loadable(weights.student, settings, self._device, scratch)
-            inner = described(student, resumable(budget, rows), blocks + rows, weights.lora, "nested:StudentProcessor")
+        if student is not None:
+            inner = described(student, resumable(budget, rows), plan.student_cache, weights.lora,
+                              "nested:StudentProcessor")
             self.engine.collective_rpc("qstar_open", args=(self._name, inner))
 
     def adapter(self, student: ModelRef, busy: Collection[int]) -> Adapter | None:
