@@ -16,6 +16,7 @@ from flows.packaged import find_config
 from flows.serve import ensure_server, running_server
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
+from qstar_core.plural import counted
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.versions import Versions
 
@@ -60,7 +61,7 @@ def _version(settings: Settings) -> list[tuple[str, str]]:
         return [("Latest", f"{settings.dataset} has no version yet")]
     manifest = versions.manifest(latest.version)
     worst = [check.name for check in manifest.gate.checks if check.verdict.value in ("warn", "fail")]
-    return [("Latest", f"{manifest.dataset} {manifest.version}, {manifest.rows} rows, {manifest.created}"),
+    return [("Latest", f"{manifest.dataset} {manifest.version}, {counted(manifest.rows, 'row')}, {manifest.created}"),
             ("Its gate", manifest.gate.verdict.value + (f": {', '.join(worst)}" if worst else ""))]
 
 

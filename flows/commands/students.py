@@ -15,6 +15,7 @@ from flows.console import err, out
 from flows.packaged import find_config
 from qstar_core.configload import load_settings
 from qstar_core.errors import ConfigError, NotFoundError
+from qstar_core.plural import counted
 from qstar_core.records import Checkpoint
 from qstar_core.stages.workspace import Workspace, today
 
@@ -140,7 +141,7 @@ def _tell(found: Comparison, confidence: float) -> None:
         for measure in (plain, controlled):
             out.print(f"{measure.name}: {measure.value:.3g}, {measure.low:.3g} to {measure.high:.3g}", highlight=False)
         if errors:
-            out.print(f"the judge named no winner in {errors} comparisons", style="yellow")
+            out.print(f"the judge named no winner in {counted(errors, 'comparison')}", style="yellow")
     out.print()
     out.print(_reasons(found.decision))
 
