@@ -8,7 +8,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.states import Completed
 
 from flows.runners import check_runner, sample_shards
 from qstar_core.config import Settings
@@ -20,10 +22,10 @@ from qstar_core.stages.publishing import published, refusal
 from qstar_core.stages.reconciling import round_held
 from qstar_core.stages.workspace import Workspace, today
 from qstar_core.store.leases import Holder
-from tasks.conclude import filter_task, gate_task, publish_task, report_task
+from tasks.conclude import ask_task, filter_task, gate_task, publish_task, report_task
 from tasks.events import Event, emit
 from tasks.prepare import ingest_task, plan_task, resolve_models_task
-from tasks.watching import watched
+from tasks.watching import AWAITS_APPROVAL, watched
 
 _DEFAULTS = Settings()
 
@@ -45,8 +47,9 @@ def _run_name() -> str:
 
 
 @flow(name="refresh", flow_run_name=_run_name)
-def refresh(settings: Settings = _DEFAULTS, round_name: str | None = None) -> DatasetVersion:
-    """Sample one round of training data from q*, filter it, judge it, and publish it if the gate lets it pass."""
+def refresh(settings: Settings = _DEFAULTS, round_name: str | None = None) -> DatasetVersion | State[Any]:
+    """Sample one round of training data from q*, filter it, judge it, and publish it if the gate lets it pass. What
+    a person has to approve stays staged; then the run ends as AwaitingApproval."""
     name = round_of_run(settings, round_name)
     check_runner(settings)
     with watched(settings, name), round_held(Workspace.open(settings), name, str(flow_run.id), _tell_of_holder):
@@ -57,7 +60,7 @@ def _tell_of_holder(holder: Holder) -> None:
     emit(Event("waiting", f"{holder.told} works on this round"))
 
 
-def _round(settings: Settings, round_name: str) -> DatasetVersion:
+def _round(settings: Settings, round_name: str) -> DatasetVersion | State[Any]:
     models = resolve_models_task(settings)
     ingested = ingest_task(settings, round_name)
     plan_key = plan_task(settings, ingested, models, str(flow_run.id))
@@ -81,4 +84,7 @@ def _round(settings: Settings, round_name: str) -> DatasetVersion:
         names = ", ".join(check.name for check in gate.failed())
         raise GateFailedError(refusal(workspace, plan), f"`latest` did not move; read {page} and mend the cause, "
                                                         f"or let it pass with --gate.warn_only '[{names}]'")
+    asked = ask_task(settings, plan_key)
+    if asked is not None:
+        return Completed(name=AWAITS_APPROVAL, message=asked)
     return publish_task(settings, plan_key)

@@ -10,11 +10,14 @@ import subprocess
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flows.background import is_prefect, start_prefect, stop_prefect
+from flows.serve import without_credentials
+from qstar_core.config import Settings
 from qstar_core.errors import ServerError
-from qstar_core.home import home, subfolder
+from qstar_core.home import home, store_uri, subfolder
 from qstar_core.store.integrity import sha256_bytes
 
 _START_TIMEOUT_S = 120.0
@@ -23,12 +26,20 @@ _STOP_PATIENCE_S = 40.0
 _POLL = {"PREFECT_WORKER_QUERY_SECONDS": "5"}
 
 
-def start_workers(pools: Iterable[str]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Its process, and the store of the settings that it was started with."""
+
+    pid: int
+    store: str
+
+
+def start_workers(pools: Iterable[str], store: str) -> list[str]:
     """Those pools that had no worker of this project. Returns when the server knows them."""
     known = running_workers()
     wanted = [pool for pool in pools if pool not in known]
     started = {pool: _start(pool) for pool in wanted}
-    _remember({**known, **{pool: process.pid for pool, process in started.items()}})
+    _remember({**known, **{pool: Worker(process.pid, store) for pool, process in started.items()}})
     for pool, process in started.items():
         _wait(pool, process)
     return wanted
@@ -36,17 +47,31 @@ def start_workers(pools: Iterable[str]) -> list[str]:
 
 def stop_workers() -> list[str]:
     """The pools whose worker was stopped."""
-    stopped = [pool for pool, pid in running_workers().items() if stop_prefect(pid, _STOP_PATIENCE_S)]
+    stopped = [pool for pool, found in running_workers().items() if stop_prefect(found.pid, _STOP_PATIENCE_S)]
     _remember({})
     return stopped
 
 
-def running_workers() -> dict[str, int]:
-    """The process of every pool that has one."""
-    known: dict[str, int] = {}
-    with suppress(FileNotFoundError, ValueError, AttributeError, TypeError):
-        known = {str(pool): int(pid) for pool, pid in json.loads(_state_file().read_text()).items()}
-    return {pool: pid for pool, pid in known.items() if is_prefect(pid)}
+def running_workers() -> dict[str, Worker]:
+    """The worker of every pool that has one."""
+    known: dict[str, Worker] = {}
+    with suppress(FileNotFoundError, ValueError, AttributeError, KeyError, TypeError):
+        known = {str(pool): Worker(int(found["pid"]), str(found["store"]))
+                 for pool, found in json.loads(_state_file().read_text()).items()}
+    return {pool: found for pool, found in known.items() if is_prefect(found.pid)}
+
+
+def other_stores(store: str) -> list[str]:
+    """The stores of running workers that are not this one."""
+    return sorted({found.store for found in running_workers().values()} - {store})
+
+
+def store_of(settings: Settings) -> str:
+    """Where the settings' store is: the same text for the same place, from whatever folder."""
+    uri, endpoint = store_uri(settings), settings.store.s3.endpoint_url
+    if "://" not in uri:
+        return str(Path(uri).expanduser().absolute())
+    return f"{uri} at {without_credentials(endpoint)}" if uri.startswith("s3://") and endpoint else uri
 
 
 def _start(pool: str) -> subprocess.Popen[bytes]:
@@ -85,5 +110,5 @@ def _state_file() -> Path:
     return subfolder("prefect") / "workers.json"
 
 
-def _remember(workers: dict[str, int]) -> None:
-    _state_file().write_text(json.dumps(workers))
+def _remember(workers: dict[str, Worker]) -> None:
+    _state_file().write_text(json.dumps({pool: asdict(found) for pool, found in workers.items()}))

@@ -97,6 +97,18 @@ def read_checkpoint(store: ObjectStore, line: str, checkpoint_id: str) -> Checkp
                              "remove it, and train the checkpoint again") from None
 
 
+def record_beside(folder: Path) -> Checkpoint | None:
+    """The record of a checkpoint that lies in a folder of this machine; None for a model of another origin."""
+    path = folder.expanduser() / _RECORD
+    if not path.is_file():
+        return None
+    try:
+        return Checkpoint.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        raise IntegrityError(f"{path} is not a checkpoint reference",
+                             "remove it, or name the checkpoint by its id") from None
+
+
 def list_checkpoints(store: ObjectStore, line: str) -> tuple[Checkpoint, ...]:
     """The whole ones, oldest first."""
     return tuple(sorted(_listed(store, line), key=lambda made: (made.created, made.id)))

@@ -19,6 +19,7 @@ from qstar_core.errors import ConfigError
 from qstar_core.records import JsonObject
 
 ENV_PREFIX = "QSTAR__"
+_LONGEST = 120
 # What reading YAML may raise: ValueError for a date such as 2026-13-45, the others for odd keys and endless nesting.
 UNREADABLE = (yaml.YAMLError, ValueError, TypeError, RecursionError)
 
@@ -121,9 +122,16 @@ def _explain(error: ValidationError) -> tuple[str, str]:
         sections = {name.rpartition(".")[0] for name in names} - {""}
         close = difflib.get_close_matches(key, [*names, *sorted(sections)], n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}?" if close else "`qstar config schema` lists the settings"
-        return f"unknown setting {key} = {first['input']!r}{more}", hint
+        return f"unknown setting {key} = {_shown(first['input'])}{more}", hint
     if first["type"] == "missing":
         return f"setting {key} is missing{more}", "give it a value"
     expected = str(first["msg"]).removeprefix("Value error, ")
-    where = key or "settings"
-    return f"setting {where} = {first['input']!r} is wrong{more}", expected
+    where = f"setting {key}" if key else "the whole of the settings"
+    if isinstance(first["input"], Mapping):  # a section: what is wrong with it is told by the fix
+        return f"{where} is wrong{more}", expected
+    return f"{where} = {_shown(first['input'])} is wrong{more}", expected
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

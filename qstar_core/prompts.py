@@ -9,7 +9,7 @@ RowError with the reason that the funnel will count.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError
@@ -23,6 +23,16 @@ from qstar_core.records import Message, Prompt, PromptPair, Role, content_hash
 
 _STUDENT_SEES = ("question", "kind")
 TEACHER_ONLY = ("answer", "solution", "meta")
+_NO_WORDS = "cannot encode the prompt"
+_WORDS_OF_PROBLEMS = "builtin:tiny-"
+
+
+def encoding_fix(reasons: Iterable[str], models: Iterable[str]) -> str | None:
+    """What to do where prompts were refused because a built-in model lacks their words; None where it is not that."""
+    if any(_NO_WORDS in reason for reason in reasons) and any(name.startswith(_WORDS_OF_PROBLEMS) for name in models):
+        return ("the built-in models know only the words of the built-in problems: name models of your own with "
+                "--student.model and --teacher.model")
+    return None
 
 
 class ChatTemplate(Protocol):
@@ -72,7 +82,7 @@ class PromptRenderer:
             if len(ids) >= self._context:
                 raise RowError(f"the {role}'s prompt is longer than the context of {self._context} tokens")
             if template.unknown_id is not None and template.unknown_id in ids:
-                raise RowError(f"the {role}'s tokenizer cannot encode the prompt")
+                raise RowError(f"the {role}'s tokenizer {_NO_WORDS}")
         return PromptPair(prompt_id=prompt.id, student_messages=student, student_text=student_text,
                           teacher_text=teacher_text, student_ids=student_ids, teacher_ids=teacher_ids,
                           reply_prefix=prefix)

@@ -14,6 +14,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
+from qstar_core.plural import counted
 from qstar_core.records import DatasetVersion, FunnelStep, GateReport
 from qstar_core.report.charts import Chart
 from qstar_core.report.overview import KeyFigure, check_views
@@ -54,7 +55,7 @@ def figures_artifacts(dataset: str, version: str, figures: Iterable[KeyFigure], 
 
 
 def version_artifacts(version: DatasetVersion, docs: Iterable[str]) -> None:
-    told = f"{version.dataset} {version.version}, {version.rows} rows"
+    told = f"{version.dataset} {version.version}, {counted(version.rows, 'row')}"
     create_link_artifact(key=key_of(version.dataset, "report"), link=f"{version.uri}/report.html",
                          link_text=f"Report of {version.version}", description=told)
     links = "\n".join(f"- [{name}]({version.uri}/{name})" for name in docs)

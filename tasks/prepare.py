@@ -6,6 +6,7 @@ from prefect import get_run_logger, task
 
 from qstar_core.config import Settings
 from qstar_core.models import resolve_models
+from qstar_core.plural import counted
 from qstar_core.records import ModelRef
 from qstar_core.stages.crashes import crashes_counted
 from qstar_core.stages.ingest import ingest
@@ -35,7 +36,8 @@ def ingest_task(settings: Settings, round_name: str) -> str:
     with crashes_counted(workspace, workspace.round_key(round_name), "ingest"):
         key = ingest(workspace, round_name)
     found = load_record(workspace.store, key, Ingest)
-    told = f"{found.prompts.rows} prompts from {settings.source.path}, {found.rejects.rows} rows rejected"
+    told = (f"{counted(found.prompts.rows or 0, 'prompt')} from {settings.source.path}, "
+            f"{counted(found.rejects.rows or 0, 'row')} rejected")
     if found.funnel.dropped:
         reasons = ", ".join(f"{count} {reason}" for reason, count in found.funnel.dropped.items())
         told += f": {one_line(reasons, _LONGEST)}"
@@ -54,12 +56,11 @@ def plan_task(settings: Settings, ingest_key: str, models: dict[str, ModelRef], 
     with crashes_counted(workspace, ingest_key.rpartition("/")[0], "plan"):
         key = plan_round(workspace, ingest_key, models, run_id)
     plan = load_plan(workspace.store, key)
-    shards = "1 shard" if len(plan.shards) == 1 else f"{len(plan.shards)} shards"
-    told = f"{plan.samples} samples in {shards}, version {plan.version}"
+    told = f"{counted(plan.samples, 'sample')} in {counted(len(plan.shards), 'shard')}, version {plan.version}"
     rendered = plan.funnel[-1]
     if rendered.dropped:
         reasons = ", ".join(f"{count}: {reason}" for reason, count in rendered.dropped.items())
-        told += f"; {rendered.entered - rendered.kept} of {rendered.entered} prompts dropped ({reasons})"
+        told += f"; {rendered.entered - rendered.kept} of {counted(rendered.entered, 'prompt')} dropped ({reasons})"
     get_run_logger().info(told)
     emit(Event("plan", text=told))
     pair = load_lines(workspace.store, plan.shards[0].jobs, PlannedPrompt)[0].pair

@@ -21,6 +21,9 @@ from tasks.progress import ProgressArtifact
 from tasks.runlog import redacted, run_log
 
 PUBLISHED, GATE_FAILED, STOPPED = "dataset.published", "qstar.gate.failed", "qstar.loop.stopped"
+WAITS = "qstar.approval.needed"
+AWAITS_APPROVAL = "AwaitingApproval"
+"""The state of a run that did all it could, and left the rest to a person."""
 
 
 def dataset_resource(dataset: str) -> str:

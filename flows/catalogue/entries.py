@@ -20,12 +20,12 @@ from flows.catalogue.specs import (
 from flows.parameters import as_parameter
 from qstar_core.config import Settings
 from qstar_core.records import JsonObject
-from tasks.watching import GATE_FAILED, PUBLISHED, STOPPED, dataset_resource
+from tasks.watching import AWAITS_APPROVAL, GATE_FAILED, PUBLISHED, STOPPED, WAITS, dataset_resource
 
 HEARTBEAT_S = 30
 _SILENT = timedelta(seconds=3 * HEARTBEAT_S + 5)
 _BEGINS = timedelta(minutes=15)
-_ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
+_ENDS = ("Completed", "Failed", "Cancelled", "Crashed", AWAITS_APPROVAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,9 @@ def _notifications(settings: Settings, mine: dict[str, str]) -> list[AutomationS
         AutomationSpec(name=f"qstar {dataset}: tell that the gate failed", expect=(GATE_FAILED,), match=mine,
                        description="A round was refused", for_each=("prefect.resource.id",),
                        action=NotifySpec(subject=f"qstar: the gate refused a round of {dataset}", body=told)),
+        AutomationSpec(name=f"qstar {dataset}: tell that a person is waited for", expect=(WAITS,), match=mine,
+                       description="A version with warnings waits for approval", for_each=("prefect.resource.id",),
+                       action=NotifySpec(subject=f"qstar: a version of {dataset} waits for a person", body=told)),
         AutomationSpec(name=f"qstar {dataset}: tell that the loop stopped", expect=(STOPPED,), match=mine,
                        description="Work was given up until a person looks", for_each=("prefect.resource.id",),
                        action=NotifySpec(subject=f"qstar: {dataset} stopped", body=told)),

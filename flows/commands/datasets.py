@@ -10,6 +10,7 @@ from flows.commands.located import dataset_option, latest_name, open_versions, o
 from flows.commands.options import config_option
 from flows.console import add_row, err, out
 from qstar_core.errors import IntegrityError, NotFoundError
+from qstar_core.plural import counted
 from qstar_core.records import Manifest
 from qstar_core.selection.shares import shortfalls
 from qstar_core.stages.difference import Difference, difference
@@ -78,7 +79,7 @@ def show(version: str | None, config_path: str | None, dataset: str | None) -> N
     """One version in full: gate, funnel, models, files. Without a name, the latest."""
     _, versions = open_versions(config_path, dataset)
     manifest = versions.manifest(version or latest_name(versions))
-    out.print(f"[bold]{manifest.dataset} {manifest.version}[/bold]  {manifest.rows} rows, gate "
+    out.print(f"[bold]{manifest.dataset} {manifest.version}[/bold]  {counted(manifest.rows, 'row')}, gate "
               f"{manifest.gate.verdict.value}, created {manifest.created}")
     out.print(f"at {versions.reference(manifest.version).uri}", highlight=False, soft_wrap=True, markup=False)
     replayed = [f"{count} of its rows come from {name}" for name, count in manifest.replay.items()]
@@ -135,7 +136,7 @@ def approve(version: str, by: str, comment: str, config_path: str | None, datase
     plan = staged_plan(workspace, versions.dataset, version)
     given = set_approval(workspace, plan, by, comment)
     found = publish(workspace, plan)
-    out.print(f"{found.dataset} {found.version}, {found.rows} rows, approved by {given.by}: {found.uri}",
+    out.print(f"{found.dataset} {found.version}, {counted(found.rows, 'row')}, approved by {given.by}: {found.uri}",
               highlight=False, soft_wrap=True, markup=False)
 
 

@@ -10,6 +10,7 @@ from flows.commands.options import SettingsCommand, config_option, given_flags, 
 from flows.console import err, out
 from flows.packaged import find_config
 from qstar_core.configload import load_settings
+from qstar_core.plural import counted
 from qstar_core.stages.workspace import Workspace
 
 _LONGEST = 2000
@@ -34,7 +35,7 @@ def inspect(config_path: str | None, rows: int) -> None:
         "Source": settings.source.path,
         "Schema": found.schema.name,
         "Columns": ", ".join(found.schema.columns) or "–",
-        "Rows": f"{found.prompts + found.rejects.total()} read, {found.prompts} prompts",
+        "Rows": f"{found.prompts + found.rejects.total()} read, {counted(found.prompts, 'prompt')}",
     }
     if found.rejects:
         lines["Rejected"] = "; ".join(f"{count}: {reason}" for reason, count in found.rejects.most_common())

@@ -15,6 +15,7 @@ from flows.commands.located import dataset_option, open_versions, open_workspace
 from flows.commands.options import config_option
 from flows.console import add_row, err, out
 from qstar_core.errors import IntegrityError, NotFoundError
+from qstar_core.plural import counted
 from qstar_core.stages.needed import ALL
 from qstar_core.stages.pruning import PrunePlan, Rule, plan_prune
 from qstar_core.stages.pruning import prune as remove
@@ -43,7 +44,7 @@ def verify(version: str, every: bool, config_path: str | None, dataset: str | No
         todo = [_found(workspace, versions, version)]
     bad = [f"{known.dataset} {name}" for space, known, name in todo if not _verified(space, known, name)]
     if bad:
-        raise IntegrityError(f"{len(bad)} of {len(todo)} versions failed: {', '.join(bad)}",
+        raise IntegrityError(f"{len(bad)} of {counted(len(todo), 'version')} failed: {', '.join(bad)}",
                              "make a whole one latest with `qstar datasets rollback`")
     if not todo:
         raise NotFoundError("there is no version to verify", "run `qstar demo`, or name a dataset")
@@ -55,7 +56,7 @@ def _verified(workspace: Workspace, versions: Versions, version: str) -> bool:
     for fault in found.faults:
         _say(f"{versions.dataset} {version}: {fault.file}: {fault.problem}")
     if not found.faults:
-        _say(f"{versions.dataset} {version}: {found.files} files, {decimal(found.bytes)}, all as recorded")
+        _say(f"{versions.dataset} {version}: {counted(found.files, 'file')}, {decimal(found.bytes)}, all as recorded")
     return not found.faults
 
 
@@ -73,7 +74,8 @@ def pull(version: str, folder: Path | None, config_path: str | None, dataset: st
         found = fetch(space.store, known, name, (folder or Path(name)).absolute(),
                       workspace.settings.store.s3.max_concurrency, on_bytes)
     there = f", {found.there} of them were there" if found.there else ""
-    _say(f"{known.dataset} {name}: {found.files} files{there}, {decimal(found.bytes)}, hashes compared: {found.folder}")
+    _say(f"{known.dataset} {name}: {counted(found.files, 'file')}{there}, {decimal(found.bytes)}, hashes compared: "
+         f"{found.folder}")
 
 
 @click.command()
@@ -98,13 +100,13 @@ def prune(keep: int | None, older_than: float | None, staged_older_than: float, 
         _say(f"stays: {version}, because {why}")
     if not yes:
         _say(f"would remove {len(plan.removals)} ({decimal(sum(removal.bytes for removal in plan.removals))}) and "
-             f"{plan.folders} empty folders; nothing was removed: add --yes")
+             f"{counted(plan.folders, 'empty folder')}; nothing was removed: add --yes")
         return
     done = remove(workspace, plan)
     for spared in done.spared:
         _say(f"spared: {spared.kind.value} {spared.name}, which came into use meanwhile")
-    _say(f"removed {len(done.removed)} ({decimal(sum(removal.bytes for removal in done.removed))}) and {done.folders} "
-         "empty folders")
+    _say(f"removed {len(done.removed)} ({decimal(sum(removal.bytes for removal in done.removed))}) and "
+         f"{counted(done.folders, 'empty folder')}")
 
 
 def _plan_table(plan: PrunePlan) -> Table:

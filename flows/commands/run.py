@@ -15,8 +15,9 @@ from flows.packaged import find_config
 from flows.serve import ensure_server
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
-from qstar_core.errors import ConfigError, QstarError
+from qstar_core.errors import ApprovalNeededError, ConfigError, QstarError
 from qstar_core.gate.judge import CHECKS
+from qstar_core.plural import counted
 from qstar_core.records import DatasetVersion
 from qstar_core.stages.workspace import Workspace, check_round_name, today
 
@@ -99,8 +100,8 @@ def _beside(output: Path) -> Path:
 
 def _run_and_tell(settings: Settings, round_name: str) -> None:
     version, page = _run(settings, round_name)
-    lines = {"Dataset version": f"{version.dataset} {version.version}, {version.rows} rows", "Files": version.uri,
-             "Report": f"{version.uri}/report.html", "Flow run": page}
+    lines = {"Dataset version": f"{version.dataset} {version.version}, {counted(version.rows, 'row')}",
+             "Files": version.uri, "Report": f"{version.uri}/report.html", "Flow run": page}
     for name, value in lines.items():
         out.print(f"{name:<16} {value}", highlight=False, soft_wrap=True, markup=False)
 
@@ -128,6 +129,7 @@ def run_flow(check: Callable[[], None], load: Callable[[], Callable[..., Any]], 
         check()
         server = ensure_server()
         from flows.faults import server_faults
+        from tasks.watching import AWAITS_APPROVAL
 
         flow = load()
     stopping = ", started in the background; `qstar down` stops it" if server.new else ""
@@ -136,6 +138,8 @@ def run_flow(check: Callable[[], None], load: Callable[[], Callable[..., Any]], 
         state = flow(*arguments, return_state=True)
     page = server.run_page(str(state.state_details.flow_run_id))
     try:
+        if state.name == AWAITS_APPROVAL:
+            raise ApprovalNeededError(state.message)
         return state.result(), page
     except QstarError:
         err.print(f"  [bold]run      [/bold]{page}", highlight=False, soft_wrap=True)

@@ -14,15 +14,16 @@ from flows.commands.options import config_option
 from flows.console import out
 from flows.packaged import find_config
 from flows.serve import ensure_server, stop_server
-from flows.workers import start_workers, stop_workers
+from flows.workers import other_stores, start_workers, stop_workers, store_of
 from qstar_core.configload import load_settings
 from qstar_core.home import subfolder
-from qstar_core.store.localserver import LocalS3Server
+from qstar_core.store.localserver import LocalS3Server, RunningS3
 
 
 @click.command()
 @config_option
-@click.option("--s3/--no-s3", default=False, help="Also start a local S3 server (needs the extra `objectstore`)")
+@click.option("--s3/--no-s3", default=False,
+              help="Also start a local S3 server, the store of these workers (needs the extra `objectstore`)")
 @click.option("--workers/--no-workers", default=True, show_default=True,
               help="Also apply the catalogue and start the workers that run it, every night")
 def up(config_path: str | None, s3: bool, workers: bool) -> None:
@@ -42,10 +43,11 @@ def down() -> None:
         out.print(f"worker of {pool} stopped", highlight=False)
     out.print("Prefect server stopped" if stop_server() else "no Prefect server was running")
     local = LocalS3Server(subfolder("s3"))
-    if local.status() is not None:
+    running = local.status()
+    if running is not None:
         local.stop()
         out.print("S3 server stopped")
-        used = [name for name in os.environ if name.startswith("QSTAR__STORE__")]
+        used = [name for name, value in _variables(running).items() if os.environ.get(name) == value]
         if used:
             out.print(f"this shell still names it: unset {' '.join(sorted(used))}", highlight=False, soft_wrap=True)
 
@@ -64,10 +66,17 @@ def _start_s3() -> None:
     running = LocalS3Server(subfolder("s3")).start()
     out.print(f"S3          {running.endpoint_url}, bucket {running.bucket}", highlight=False)
     out.print("To use it as the store:", highlight=False)
-    settings = {"QSTAR__STORE__URI": f"s3://{running.bucket}", "QSTAR__STORE__S3__ENDPOINT_URL": running.endpoint_url,
-                "QSTAR__STORE__S3__ADDRESSING_STYLE": "path", "QSTAR__STORE__S3__REGION": "us-east-1"}
-    for name, value in {**running.environment, **settings}.items():
+    variables = _variables(running)
+    for name, value in variables.items():
         out.print(f"  export {name}={value}", highlight=False, soft_wrap=True)
+    os.environ.update(variables)  # the catalogue and the workers of this call use it too
+
+
+def _variables(running: RunningS3) -> dict[str, str]:
+    """What points `qstar` to the server."""
+    return {**running.environment, "QSTAR__STORE__URI": f"s3://{running.bucket}",
+            "QSTAR__STORE__S3__ENDPOINT_URL": running.endpoint_url, "QSTAR__STORE__S3__ADDRESSING_STYLE": "path",
+            "QSTAR__STORE__S3__REGION": "us-east-1"}
 
 
 def _start_workers(config_path: str | None) -> None:
@@ -80,9 +89,14 @@ def _start_workers(config_path: str | None) -> None:
     out.print(f"Catalogue   {len(made.deployments)} deployments of {settings.dataset}, {len(changed)} items changed",
               highlight=False)
     if settings.operations.pool_type == "process":
-        started = start_workers([pool.name for pool in made.pools])
+        store = store_of(settings)
+        started = start_workers([pool.name for pool in made.pools], store)
         out.print(f"Workers     {', '.join(pool.name for pool in made.pools)}{'' if started else ', run already'}",
                   highlight=False)
+        for other in other_stores(store):
+            out.print(f"            some were started with the store {other}, these settings have {store}: "
+                      "`qstar down`, then `qstar up` as you called it now", style="yellow", highlight=False,
+                      soft_wrap=True, markup=False)
     out.print(f"Every night refresh at `{settings.operations.cron}`, {settings.operations.time_zone}; `qstar status` "
               "tells how it went", highlight=False, soft_wrap=True)
 

@@ -14,8 +14,10 @@ from flows.commands.options import config_option
 from flows.console import out
 from flows.packaged import find_config
 from flows.serve import ensure_server, running_server
+from flows.workers import running_workers, store_of
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
+from qstar_core.plural import counted
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.versions import Versions
 
@@ -48,9 +50,19 @@ def _server(settings: Settings) -> list[tuple[str, str]]:
     return [
         ("Server", server.ui_url),
         ("Workers", ", ".join(found.workers) or "none; `qstar up` starts them"),
+        *_stores(settings),
         ("Next night", _when(found.next_at, zone) if found.next_at else "not scheduled; `qstar deploy` does"),
         *((("Last runs" if place == 0 else "", told)) for place, told in enumerate(runs or ["none"])),
     ]
+
+
+def _stores(settings: Settings) -> list[tuple[str, str]]:
+    """Of the workers that were started here."""
+    mine = store_of(settings)
+    found = sorted({worker.store for worker in running_workers().values()})
+    return [("Their store", store if store == mine else
+             f"{store}, but these settings have {mine}: `qstar down`, then `qstar up` with these settings")
+            for store in found]
 
 
 def _version(settings: Settings) -> list[tuple[str, str]]:
@@ -60,7 +72,7 @@ def _version(settings: Settings) -> list[tuple[str, str]]:
         return [("Latest", f"{settings.dataset} has no version yet")]
     manifest = versions.manifest(latest.version)
     worst = [check.name for check in manifest.gate.checks if check.verdict.value in ("warn", "fail")]
-    return [("Latest", f"{manifest.dataset} {manifest.version}, {manifest.rows} rows, {manifest.created}"),
+    return [("Latest", f"{manifest.dataset} {manifest.version}, {counted(manifest.rows, 'row')}, {manifest.created}"),
             ("Its gate", manifest.gate.verdict.value + (f": {', '.join(worst)}" if worst else ""))]
 
 

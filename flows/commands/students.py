@@ -13,8 +13,10 @@ from flows.commands.evaluate import evaluation_view, score_table, told_problems
 from flows.commands.options import SettingsCommand, config_option, given_flags, setting_flags
 from flows.console import err, out
 from flows.packaged import find_config
+from qstar_core.config import Settings
 from qstar_core.configload import load_settings
 from qstar_core.errors import ConfigError, NotFoundError
+from qstar_core.plural import counted
 from qstar_core.records import Checkpoint
 from qstar_core.stages.workspace import Workspace, today
 
@@ -34,20 +36,21 @@ def students() -> None:
 
 @students.command("list")
 @config_option
-def list_lines(config_path: str | None) -> None:
+@click.option("--line", default=None, help="Only this line of students [default: all]")
+def list_lines(config_path: str | None, line: str | None) -> None:
     """Every line and the student that its pointer holds."""
     from qstar_core.promotion.history import history, lines, pointer
 
     store, _ = _opened(config_path, None)
-    found = lines(store)
+    found = [one for one in lines(store) if line in (None, one)]
     if not found:
         out.print("no students yet: `qstar students promote` makes the first")
         return
     table = Table("line", "student", "sha256", "promotions", "since", box=None)
-    for line in found:
-        past = history(store, line)
-        current, _ = pointer(store, line)
-        table.add_row(line, escape(_name(current)), "" if current is None else current.sha256[:16], str(len(past)),
+    for one in found:
+        past = history(store, one)
+        current, _ = pointer(store, one)
+        table.add_row(one, escape(_name(current)), "" if current is None else current.sha256[:16], str(len(past)),
                       past[-1].created if past else "")
     out.print(table)
 
@@ -78,19 +81,21 @@ def show(config_path: str | None, line: str | None) -> None:
 @students.command(cls=SettingsCommand)
 @click.argument("model")
 @config_option
+@line_option
 @click.option("--round", "round_name", default=None, help="Round whose problems decide [default: today's date]")
 @click.option("--force", is_flag=True, help="Promote it against the decision; needs --reason")
 @click.option("--reason", default=None, help="Why; kept in the history")
 @setting_flags()
-def promote(model: str, config_path: str | None, round_name: str | None, force: bool, reason: str | None) -> None:
+def promote(model: str, config_path: str | None, line: str | None, round_name: str | None, force: bool,
+            reason: str | None) -> None:
     """Compare MODEL with the line's student, and promote it only if it is better and nowhere worse.
 
-    MODEL is a checkpoint's id in the line, a folder, a hub id, or builtin:NAME; the line is student.line. Ends with
-    code 11 where the old student stays.
+    MODEL is a checkpoint's id in the line, a folder, a hub id, or builtin:NAME. Before the first promotion it is
+    compared with student.initial, or else student.model. Ends with code 11 where the old student stays.
     """
     if force != (reason is not None):
         raise ConfigError("--force and --reason go together", "give both, or neither")
-    settings = load_settings(find_config(config_path), os.environ, given_flags())
+    settings = _of_line(config_path, line, model)
     store = Workspace.open(settings).store
     with err.status("loading"):
         from qstar_core.promotion.candidates import candidate, standing
@@ -98,7 +103,7 @@ def promote(model: str, config_path: str | None, round_name: str | None, force: 
         from qstar_core.promotion.promote import promote as move
 
         new, checkpoint = candidate(settings, store, model)
-        old = standing(settings, store)
+        old = standing(settings, store, new)
     with evaluation_view() as view:
         found = compare(settings, store, old, new, round_name or today(), on_progress=view)
     _tell(found, settings.evaluation.confidence)
@@ -122,6 +127,22 @@ def rollback(number: int, config_path: str | None, line: str | None, reason: str
               markup=False)
 
 
+def _of_line(config_path: str | None, line: str | None, model: str) -> Settings:
+    """The settings, with the line that the folder of a checkpoint names where they leave it open."""
+    from qstar_core.promotion.candidates import line_of
+
+    flags = given_flags()
+    if line is not None and flags.setdefault("student.line", line) != line:
+        raise ConfigError(f"--line {line} and --student.line {flags['student.line']} differ", "give one of them")
+    settings = load_settings(find_config(config_path), os.environ, flags)
+    given = settings.student.line
+    wanted = line_of(model, given, "student.line" in flags or given != Settings().student.line)
+    if wanted == given:
+        return settings
+    err.print(f"line {wanted}, as {model} is a checkpoint of it", highlight=False, soft_wrap=True, markup=False)
+    return settings.model_copy(update={"student": settings.student.model_copy(update={"line": wanted})})
+
+
 def _opened(config_path: str | None, line: str | None) -> tuple[ObjectStore, str]:
     settings = load_settings(find_config(config_path), os.environ)
     return Workspace.open(settings).store, line or settings.student.line
@@ -140,7 +161,7 @@ def _tell(found: Comparison, confidence: float) -> None:
         for measure in (plain, controlled):
             out.print(f"{measure.name}: {measure.value:.3g}, {measure.low:.3g} to {measure.high:.3g}", highlight=False)
         if errors:
-            out.print(f"the judge named no winner in {errors} comparisons", style="yellow")
+            out.print(f"the judge named no winner in {counted(errors, 'comparison')}", style="yellow")
     out.print()
     out.print(_reasons(found.decision))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qstar_core.checkpoints import checkpoint_key, fetch_checkpoint, list_checkpoints
+from qstar_core.checkpoints import checkpoint_key, fetch_checkpoint, list_checkpoints, record_beside
 from qstar_core.config import Settings
 from qstar_core.errors import ConfigError
 from qstar_core.evaluation.evaluate import own_hash
 from qstar_core.models import LATEST, promoted_student, resolve
-from qstar_core.promotion.history import pointer
+from qstar_core.promotion.history import checked_line, pointer
 from qstar_core.records import Checkpoint, ModelRef
 from qstar_core.store.objects import ObjectStore
 
@@ -30,12 +30,29 @@ def candidate(settings: Settings, store: ObjectStore, name: str) -> tuple[ModelR
     return found, Checkpoint(uri=_uri(found), sha256=own_hash(found), line=line)
 
 
-def standing(settings: Settings, store: ObjectStore) -> ModelRef | None:
-    """The line's student: the promoted one, else `student.initial`; None where there is neither."""
+def standing(settings: Settings, store: ObjectStore, new: ModelRef) -> ModelRef | None:
+    """Whom the new student has to beat: the promoted one of the line; before the first promotion the model in use,
+    `student.initial` or else `student.model`. None where neither names another model than the new one."""
     student = settings.student
-    if pointer(store, student.line)[0] is None and student.initial is None:
-        return None
-    return resolve(promoted_student(student, store), None, base=student.base)
+    if pointer(store, student.line)[0] is not None:
+        return resolve(promoted_student(student, store), None, base=student.base)
+    for name, revision in ((student.initial, None), (student.model, student.revision)):
+        if name is not None and name != LATEST:
+            found = resolve(name, revision, base=student.base)
+            if found.sha256 != new.sha256:
+                return found
+    return None
+
+
+def line_of(name: str, line: str, asked: bool) -> str:
+    """The line to promote in: that of the checkpoint, where `name` is the folder of one and no other was asked for."""
+    made = record_beside(Path(name))
+    if made is None or made.line in ("", line):
+        return line
+    if asked:
+        raise ConfigError(f"{name} is a checkpoint of line {made.line}, and student.line is {line}",
+                          f"promote it with --line {made.line}, or train one for line {line}")
+    return checked_line(made.line)
 
 
 def _named(settings: Settings, store: ObjectStore, name: str) -> ModelRef:

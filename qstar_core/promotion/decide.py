@@ -28,7 +28,7 @@ def decide(old: Score | None, new: Score, settings: PromotionSettings, kl: Diver
     if new.final or (old is not None and old.final):
         raise ConfigError("the final suite never decides", "decide on the suite of a round")
     if old is None:
-        first = Reason(name="first", passed=True, told="the line has no student yet")
+        first = Reason(name="first", passed=True, told="the line has no student yet, and no other model is in use")
         return Decision(old=None, new=new.checkpoint, suite=new.suite, reasons=(first,))
     if old.suite != new.suite:
         raise DataError(f"{old.model} and {new.model} were scored on different suites",

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from qstar_core.errors import DataError
+from qstar_core.plural import counted
 from qstar_core.records import FunnelStep, Prompt, RowReject, content_hash
 from qstar_core.sources.reading import Schema, read_source
 from qstar_core.sources.rows import source_state
@@ -117,4 +118,4 @@ def _most_common(rejects: list[RowReject]) -> str:
     if not rejects:
         return "no rows"
     (reason, count), *_ = Counter(reject.reason for reject in rejects).most_common(1)
-    return f"{count} of {len(rejects)} rows: {reason}"
+    return f"{count} of {counted(len(rejects), 'row')}: {reason}"

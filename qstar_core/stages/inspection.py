@@ -13,7 +13,8 @@ from qstar_core.engine.hf import shared_context
 from qstar_core.engine.tokenizer import ChatTokenizer, check_same_vocabulary
 from qstar_core.errors import DataError, RowError
 from qstar_core.models import tokenizer_folders
-from qstar_core.prompts import PromptRenderer, check_templates
+from qstar_core.plural import counted
+from qstar_core.prompts import PromptRenderer, check_templates, encoding_fix
 from qstar_core.records import Prompt, PromptPair
 from qstar_core.sources.reading import Schema, read_source
 from qstar_core.stages.workspace import Workspace
@@ -51,9 +52,11 @@ def inspect(workspace: Workspace, rows: int) -> Inspection:
         found.prompts += 1
         found.shown = found.shown or (read.prompt, pair)
     if found.shown is None:
-        reasons = "; ".join(f"{count} rows: {reason}" for reason, count in found.rejects.most_common()) or "no rows"
-        raise DataError(f"{settings.source.path}, taken for {found.schema.name}, holds no usable prompt ({reasons})",
-                        "check the file, --schema and the column settings")
+        reasons = "; ".join(f"{counted(count, 'row')}: {reason}" for reason, count in found.rejects.most_common())
+        raise DataError(f"{settings.source.path}, taken for {found.schema.name}, holds no usable prompt "
+                        f"({reasons or 'no rows'})",
+                        encoding_fix(found.rejects, (settings.student.model, settings.teacher.model))
+                        or "check the file, --schema and the column settings")
     return found
 
 

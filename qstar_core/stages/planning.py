@@ -17,7 +17,8 @@ from qstar_core.errors import ConfigError, ConflictError, DataError, RowError
 from qstar_core.gate.judge import check_names
 from qstar_core.mixture.alpha import AlphaOptions, method_of
 from qstar_core.mixture.policies.chain import policies_of
-from qstar_core.prompts import PromptRenderer, check_templates, sample_id
+from qstar_core.plural import counted
+from qstar_core.prompts import PromptRenderer, check_templates, encoding_fix, sample_id
 from qstar_core.records import (
     SCHEMA_VERSION,
     FunnelStep,
@@ -88,7 +89,7 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
     plan_key = f"{key}/plans/{version}"
     if store.head(f"{plan_key}/plan.json") is not None:
         return plan_key
-    pairs, rejects = _render(renderer, load_lines(store, ingest.prompts, Prompt))
+    pairs, rejects = _render(renderer, load_lines(store, ingest.prompts, Prompt), models)
     shards = _shards(workspace, key, samples_hash, ingest.first_draw, pairs)
     plan = Plan(
         key=key, dataset=settings.dataset, round=ingest.round, version=version, sampling_hash=samples_hash,
@@ -114,7 +115,8 @@ def sampling_hash(settings: Settings, models: dict[str, ModelRef]) -> str:
                          *([stop] if stop else [])])
 
 
-def _render(renderer: PromptRenderer, prompts: list[Prompt]) -> tuple[list[tuple[Prompt, PromptPair]], list[RowReject]]:
+def _render(renderer: PromptRenderer, prompts: list[Prompt],
+            models: dict[str, ModelRef]) -> tuple[list[tuple[Prompt, PromptPair]], list[RowReject]]:
     pairs: list[tuple[Prompt, PromptPair]] = []
     rejects: list[RowReject] = []
     for prompt in prompts:
@@ -123,8 +125,9 @@ def _render(renderer: PromptRenderer, prompts: list[Prompt]) -> tuple[list[tuple
         except RowError as fault:
             rejects.append(RowReject(source=prompt.source, reason=str(fault), text=prompt.question[:300]))
     if not pairs:
-        raise DataError(f"none of {len(prompts)} prompts can be used ({rejects[0].reason})",
-                        "check prompts.student, prompts.teacher and engine.context")
+        raise DataError(f"none of {counted(len(prompts), 'prompt')} can be used ({rejects[0].reason})",
+                        encoding_fix([reject.reason for reject in rejects], [ref.name for ref in models.values()])
+                        or "check prompts.student, prompts.teacher and engine.context")
     return pairs, rejects
 
 

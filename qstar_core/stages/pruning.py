@@ -148,9 +148,9 @@ def _young(known: Mapping[str, Manifest], rule: Rule, moment: float) -> Iterator
     for place, name in enumerate(names):
         age = moment - _created(known[name])
         if rule.keep is not None and place < rule.keep:
-            yield name, f"it is among the {rule.keep} newest"
+            yield name, "it is the newest" if rule.keep == 1 else f"it is among the {rule.keep} newest"
         elif rule.older_than_days is not None and age <= rule.older_than_days * _DAY_S:
-            yield name, f"it is not older than {rule.older_than_days:g} days"
+            yield name, f"it is not older than {rule.older_than_days:g} day{'' if rule.older_than_days == 1 else 's'}"
 
 
 def _created(manifest: Manifest) -> float:

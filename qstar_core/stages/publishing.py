@@ -51,12 +51,21 @@ def _add(workspace: Workspace, plan: Plan, versions: Versions) -> None:
     gate = gate_report(workspace, plan)
     if gate.verdict is GateVerdict.FAIL:
         raise GateFailedError(refusal(workspace, plan), "see the report; `latest` did not move")
-    if needs_approval(plan, gate) and approval_of(workspace, plan) is None:
-        warned = ", ".join(check.name for check in gate.checks if check.verdict is GateVerdict.WARN)
-        raise ApprovalNeededError(f"{plan.dataset} {plan.version} waits for a person: the gate warns of {warned}",
-                                  f"read its report, then `qstar datasets approve {plan.version} --by YOU "
-                                  f"--dataset {plan.dataset}`")
+    lacking = lacks_approval(workspace, plan)
+    if lacking is not None:
+        raise lacking
     versions.add(_manifest(workspace, plan, versions))
+
+
+def lacks_approval(workspace: Workspace, plan: Plan) -> ApprovalNeededError | None:
+    """What a person is asked, where one has to look before the version is published."""
+    gate = gate_report(workspace, plan)
+    if not needs_approval(plan, gate) or approval_of(workspace, plan) is not None:
+        return None
+    warned = ", ".join(check.name for check in gate.checks if check.verdict is GateVerdict.WARN)
+    return ApprovalNeededError(f"{plan.dataset} {plan.version} waits for a person: the gate warns of {warned}",
+                               f"read its report, then `qstar datasets approve {plan.version} --by YOU "
+                               f"--dataset {plan.dataset}`")
 
 
 def data_docs(workspace: Workspace, version: DatasetVersion) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from qstar_core.errors import IntegrityError, NotFoundError
+from qstar_core.plural import counted
 from qstar_core.records import FileRef, Manifest
 from qstar_core.stages.footers import read_footer
 from qstar_core.stages.judged import DATA
@@ -98,7 +99,7 @@ def _of_manifest(store: ObjectStore, versions: Versions, version: str, manifest:
         yield Fault("manifest.json", f"it is that of {manifest.dataset} {manifest.version}")
     rows = next((ref.rows for ref in manifest.files if ref.key.endswith(f"/{DATA}")), None)
     if rows != manifest.rows:
-        yield Fault("manifest.json", f"{manifest.rows} rows, its {DATA} has {rows}")
+        yield Fault("manifest.json", f"{counted(manifest.rows, 'row')}, its {DATA} has {rows}")
     latest = versions.latest()
     if latest is not None and latest.version == version:
         found = sha256_bytes(store.read(f"{versions.key(version)}/manifest.json"))

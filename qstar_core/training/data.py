@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from qstar_core.config import Settings
+from qstar_core.errors import ConfigError, DataError
 from qstar_core.exports.registry import FORMATS
 from qstar_core.recipes import Training
-from qstar_core.stages.exporting import export
-from qstar_core.stages.workspace import Workspace
+from qstar_core.stages.exporting import RECORD, export
+from qstar_core.stages.workspace import Workspace, check_round_name
 from qstar_core.store.finding import find_version
 from qstar_core.store.objects import ObjectStore
 from qstar_core.store.opening import open_store
@@ -24,7 +26,8 @@ def load_rows(workspace: Workspace, data: str, recipe: Training, drawn: Drawn, f
     shape = shape_of(recipe)
     if Path(data).expanduser().is_dir() and not (Path(data) / "manifest.json").is_file():
         source = Path(data).expanduser()
-        return arranged(folder_rows(source, shape), shape, recipe.validation, recipe.seed, folder, str(source))
+        return arranged(folder_rows(source, shape), shape, recipe.validation, recipe.seed, folder, str(source),
+                        _exported_from(source))
 
     def open_at(uri: str) -> ObjectStore:
         return open_store(uri, workspace.settings.store.s3)
@@ -41,3 +44,19 @@ def load_rows(workspace: Workspace, data: str, recipe: Training, drawn: Drawn, f
                   folder / "export", overwrite=False)
     return arranged(folder_rows(done.folder, shape), shape, recipe.validation, recipe.seed, folder, source_name,
                     source_name)
+
+
+def _exported_from(folder: Path) -> str | None:
+    """The dataset version that `qstar export` made the folder from; None for a folder that it did not make."""
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        made = json.loads(path.read_bytes())
+        dataset, version = made["dataset"], made["version"]
+        check_round_name(version)
+        check_round_name(dataset)
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, ConfigError):
+        raise DataError(f"{path} does not name the dataset version that the rows come from",
+                        "export the version again, or remove the file: the rows then have no origin") from None
+    return f"{dataset} {version}"

@@ -22,6 +22,7 @@ from qstar_core.engine.hf import COMPLETE, first_line, read_config
 from qstar_core.engine.scoring import ConversationTokenizer
 from qstar_core.errors import DataError, ModelError, TrainingError
 from qstar_core.home import subfolder
+from qstar_core.plural import counted
 from qstar_core.recipes import RewardSettings
 from qstar_core.records import ModelRef, content_hash
 from qstar_core.reward.calibration import KEY, write_calibration
@@ -104,7 +105,7 @@ def _fitted(settings: RewardSettings, start: Path, tokenizer: ConversationTokeni
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         portions = portions.smaller()
-        on_progress(Progress(text=f"memory ran out; going on with {portions.micro} pairs at a time"))
+        on_progress(Progress(text=f"memory ran out; going on with {counted(portions.micro, 'pair')} at a time"))
 
 
 def _attempt(settings: RewardSettings, start: Path, tokenizer: ConversationTokenizer, train: EncodedPairs, states: Path,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qstar_core.errors import DataError
+from qstar_core.plural import counted
 from qstar_core.records import JsonObject, Role, content_hash
 from qstar_core.selection.draws import order_of
 from qstar_core.store.integrity import sha256_file
@@ -64,8 +65,8 @@ def arranged(rows: Iterable[Split], shape: Shape, validation: float, seed: int, 
         for file in files.values():
             file.close()
     _check(counts, labels, same, shape, source)
-    told = [f"{counts[TRAIN]} rows" + (f", {counts[VALIDATION]} for validation" if counts[VALIDATION] else "")]
-    told += [f"{same} pairs left out: chosen and rejected are the same"] if same else []
+    told = [counted(counts[TRAIN], "row") + (f", {counts[VALIDATION]} for validation" if counts[VALIDATION] else "")]
+    told += [f"{counted(same, 'pair')} left out: chosen and rejected are the same"] if same else []
     tables = {name: _table(path, folder) if counts[name] else None for name, path in paths.items()}
     return Rows(tables[TRAIN], tables[VALIDATION], content_hash([sha256_file(path) for path in paths.values()]),
                 version, tuple(told))

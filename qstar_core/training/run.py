@@ -24,6 +24,7 @@ from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.errors import ConfigError, TrainingError
 from qstar_core.home import subfolder
 from qstar_core.models import resolve, resolve_student
+from qstar_core.plural import counted
 from qstar_core.recipes import Gkd, LogitDistillation, OnPolicyDistillation, Rewarded, Training
 from qstar_core.records import Checkpoint, ModelRef, content_hash
 from qstar_core.stages.workspace import Workspace
@@ -115,7 +116,8 @@ class _Run:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             portions = portions.smaller()
-            self.on_progress(Progress(text=f"memory ran out ({said}); going on with {portions.micro} rows at a time, "
+            self.on_progress(Progress(text=f"memory ran out ({said}); going on with "
+                                           f"{counted(portions.micro, 'row')} at a time, "
                                            f"{portions.accumulation} times a step"))
 
     def _attempt(self, folder: Path, portions: Portions) -> _Made:

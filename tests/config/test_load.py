@@ -148,6 +148,16 @@ def test_a_mistake_is_one_line_that_names_key_value_and_expectation(values: dict
     assert caught.value.exit_code == 2
 
 
+def test_no_line_repeats_a_whole_section_or_a_long_value() -> None:
+    with pytest.raises(ConfigError) as caught:
+        validated({"evaluation": {"draws": 1}})
+    assert str(caught.value).startswith("setting evaluation is wrong — evaluation.pass_at has a k above")
+    for values in ({"dataset": "x" * 5000}, {"unknown": "x" * 5000}):
+        with pytest.raises(ConfigError) as caught:
+            validated(values)
+        assert "x" * 100 in str(caught.value) and "x" * 130 not in str(caught.value)
+
+
 def test_several_mistakes_are_counted() -> None:
     with pytest.raises(ConfigError, match=r"and 1 more"):
         validated({"sampling": {"draws": 0, "seed": "x"}})

@@ -49,6 +49,11 @@ def paused_run(api_url: str, name: str) -> str:
     raise AssertionError(f"{name} did not pause")
 
 
+def run_that_waits(api_url: str, version: str) -> dict[str, Any]:
+    found = post(f"{api_url}/flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 20})
+    return next(run for run in found if version in ((run["state"] or {}).get("message") or ""))
+
+
 def staged(project: Project, round_name: str) -> str:
     line = project.refused("demo", "--round", round_name, code=9, **WARNS)
     assert "waits for a person" in line and "row count" in line and "qstar datasets approve" in line
@@ -58,6 +63,10 @@ def staged(project: Project, round_name: str) -> str:
 def test_a_waiting_version_is_published_when_a_person_resumes_the_run(here: Project, api_url: str) -> None:
     version = staged(here, "1")
     assert not (here.dataset() / "latest.json").exists()
+    ended = run_that_waits(api_url, version)
+    assert (ended["state_type"], ended["state_name"]) == ("COMPLETED", "AwaitingApproval")
+    told = post(f"{api_url}/logs/filter", {"logs": {"flow_run_id": {"any_": [ended["id"]]}, "level": {"ge_": 40}}})
+    assert told == [], "nothing failed"
     keys = {artifact["key"]: artifact for artifact in post(f"{api_url}/artifacts/latest/filter", {})}
     assert version in keys["demo-approval"]["data"] and "qstar datasets approve" in keys["demo-approval"]["data"]
     waiting = flow(here, version)

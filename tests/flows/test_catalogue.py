@@ -24,10 +24,12 @@ from flows.catalogue import entries
 from flows.catalogue.deploying import desired, schedule_of
 from flows.catalogue.document import document
 from flows.catalogue.entries import catalogue
+from flows.catalogue.specs import NotifySpec
 from flows.parameters import as_parameter
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
 from qstar_core.operations import OperationsSettings
+from tasks.watching import AWAITS_APPROVAL, WAITS
 from tests.flows.project import ProjectHere
 
 REPOSITORY = Path(__file__).parents[2]
@@ -87,6 +89,15 @@ def test_applied_twice_it_changes_nothing_and_drift_is_mended(here: ProjectHere,
     assert any("publish-approved/twice" in item for item in gone) and any("train on what" in item for item in gone)
     names = {(found["name"]) for found in call(f"{api_url}/automations/filter")}
     assert "qstar twice: resume what crashed" in names and "qstar twice: train on what was published" not in names
+
+
+def test_a_run_that_awaits_approval_has_ended_and_a_person_is_told() -> None:
+    found = {spec.name: spec for spec in catalogue(load_settings(flags={"operations.notify": "x/y"})).automations}
+    for watch in ("runs without a heartbeat", "runs that never began"):
+        name = next(name for name in found if watch in name)
+        assert f"prefect.flow-run.{AWAITS_APPROVAL}" in found[name].expect, "else it would be marked as crashed"
+    waits = next(spec for spec in found.values() if WAITS in spec.expect)
+    assert isinstance(waits.action, NotifySpec) and "waits for a person" in waits.action.subject
 
 
 def test_another_datasets_items_are_left_alone(here: ProjectHere, api_url: str) -> None:

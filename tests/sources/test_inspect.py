@@ -32,7 +32,7 @@ def test_inspect_tells_schema_columns_rejects_and_one_pair(project: Project) -> 
     told = project.run("inspect", "--source.path", "q.jsonl", "--schema", "question_answer").stdout
     shown = dict(line.split(maxsplit=1) for line in told.splitlines() if line)
     assert shown["Schema"] == "question_answer" and shown["Columns"] == "question, answer, meta"
-    assert shown["Rows"] == "2 read, 1 prompts" and shown["Rejected"] == "1: the prompt is empty"
+    assert shown["Rows"] == "2 read, 1 prompt" and shown["Rejected"] == "1: the prompt is empty"
     assert shown["Gold"] == "16"
     assert shown["Student"] == f"reads  <|user|> {QUESTION} <|end|> <|assistant|>"
     assert "ref 14 16 steps" in shown["Teacher"]
@@ -50,7 +50,8 @@ def test_a_schema_can_be_asked_for_and_what_cannot_be_used_is_told(
         look(Workspace(load_settings(flags={"source.path": str(path)}), store), 10)
     found = look(Workspace(load_settings(flags={"source.path": str(path), "source.adapter": "messages"}), store), 10)
     assert found.shown is not None and found.shown[0].question == QUESTION
-    with pytest.raises(DataError, match=r"taken for gsm8k, holds no usable prompt \(.* rows: .*cannot encode"):
+    with pytest.raises(DataError, match=r"taken for gsm8k, holds no usable prompt \(.* rows: .*cannot encode"
+                       r".* — the built-in models know only the words .* --student\.model and --teacher\.model"):
         look(Workspace(load_settings(flags={"source.path": str(FIXTURES / "gsm8k.jsonl")}), store), 10)
 
 

@@ -127,7 +127,7 @@ def test_prompts_that_cannot_be_rendered_are_counted_with_their_reason(project: 
     assert [reject.text for reject in load_lines(project.store, plan.rejects[1], RowReject)] == [
         "sort unicorns", "sort <|end|>"]
     path.write_text('{"question":"sort unicorns"}\n')
-    with pytest.raises(DataError, match=r"none of 1 prompts can be used \(the student's tokenizer cannot encode"):
+    with pytest.raises(DataError, match=r"none of 1 prompt can be used \(the student's tokenizer cannot encode"):
         project.plan("r2")
 
 

@@ -62,7 +62,7 @@ def test_a_plan_changes_nothing_and_is_what_is_done(store: ObjectStore, tmp_path
     plan = planned(store)
     assert {info.key: info.etag for info in store.list("")} == before
     assert removed(plan) == ["v0", "v1", "v2"] and set(plan.kept) == {"v3", "v4"}
-    assert (plan.kept["v4"], plan.kept["v3"]) == ("it is among the 1 newest", "it is a parent of v4")
+    assert (plan.kept["v4"], plan.kept["v3"]) == ("it is the newest", "it is a parent of v4")
     done = prune(workspace(store), plan)
     gone = {info.key for removal in plan.removals for info in removal.files}
     assert {info.key for info in store.list("")} == before.keys() - gone

@@ -133,7 +133,7 @@ def test_when_memory_runs_out_the_micro_batch_is_halved_and_the_batch_is_not(sto
     told = Told(at)
     made = train(short(rows), store, told)
     assert [text.split("; ")[1] for text in told.texts if "memory ran out" in text] == [
-        "going on with 3 rows at a time, 2 times a step", "going on with 1 rows at a time, 6 times a step"]
+        "going on with 3 rows at a time, 2 times a step", "going on with 1 row at a time, 6 times a step"]
     whole = trained(DirectoryStore(rows.parent / "other"), short(rows))[0]
     one, other = weights(store, made), weights(DirectoryStore(rows.parent / "other"), whole)
     assert all(torch.allclose(one[name], other[name], atol=2e-4) for name in one), "the same steps up to rounding"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,20 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from qstar_core.checkpoints import fetch_checkpoint
+from qstar_core.engine.tokenizer import ChatTokenizer
 from qstar_core.errors import ConfigError, DataError, ModelError, TrainingError
 from qstar_core.models import resolve
 from qstar_core.recipes import Training
 from qstar_core.records import JsonObject
 from qstar_core.store.directory import DirectoryStore
 from qstar_core.store.objects import ObjectStore
+from qstar_core.training.data import load_rows
 from qstar_core.training.hardware import hardware_for, portions_for
 from qstar_core.training.kinds import Shape, shape_of
 from qstar_core.training.libraries import prepare
 from qstar_core.training.rows import arranged, folder_rows
 from qstar_core.training.students import load_student
+from qstar_core.training.traced import Drawn
 from qstar_core.training.trainers.base import Parts
 from qstar_core.training.trainers.building import build_trainer
 from tests.exports.conftest import Version
@@ -248,3 +252,21 @@ def test_traces_of_another_tokenizer_are_refused(version: Version, tmp_path: Pat
     (folder / "tokenizer.json").write_text(json.dumps(found))
     with pytest.raises(DataError, match="do not spell its completion — train a student with the tokenizer"):
         trained(version.workspace.store, request_of("weighted_sft", version.manifest.version, student=str(folder)))
+
+
+def test_rows_that_were_exported_name_the_version_they_come_from(version: Version, tmp_path: Path) -> None:
+    def source_of(folder: Path) -> str | None:
+        scratch = Path(tempfile.mkdtemp(dir=tmp_path))
+        return load_rows(version.workspace, str(folder), recipe, Drawn(tokenizer, 128), scratch).version
+
+    recipe = request_of("sft", "rows").settings.training
+    student = resolve("builtin:tiny-student", None)
+    tokenizer = ChatTokenizer(student.name, Path(student.path))
+    out = version.export("trl-sft", tmp_path / "out").folder
+    assert source_of(out) == f"demo {version.manifest.version}"
+    for broken in ("{", "[]", '{"dataset": "demo"}', '{"dataset": "demo", "version": "a\\u001b[31m"}'):
+        (out / "export.json").write_text(broken)
+        with pytest.raises(DataError, match=r"export\.json does not name the dataset version"):
+            source_of(out)
+    (out / "export.json").unlink()
+    assert source_of(out) is None
