@@ -32,7 +32,15 @@ class Root:
 
 def manifests(versions: Versions) -> dict[str, Manifest]:
     """Of every visible version. IntegrityError for one that cannot be read: it cannot tell what it needs."""
-    return {name: versions.manifest(name) for name in versions.names()}
+    found = {}
+    for name in versions.names():
+        try:
+            found[name] = versions.manifest(name)
+        except IntegrityError as error:
+            raise IntegrityError(f"{error.problem}: what it needs cannot be told",
+                                 f"restore it, or remove {versions.key(name)}/manifest.json from the store; the next "
+                                 "prune removes the rest of that version") from None
+    return found
 
 
 def roots(workspace: Workspace, versions: Versions, known: Mapping[str, Manifest], generations: int,

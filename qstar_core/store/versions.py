@@ -51,14 +51,19 @@ class Versions:
                 yield info.key.split("/")[3]
 
     def manifest(self, version: str) -> Manifest:
+        """IntegrityError for one that is damaged, or of another version."""
         try:
-            return Manifest.model_validate_json(self._store.read(f"{self.key(version)}/manifest.json"))
+            found = Manifest.model_validate_json(self._store.read(f"{self.key(version)}/manifest.json"))
         except NotFoundError:
             known = ", ".join(self.names()) or "none yet"
             raise NotFoundError(f"dataset {self.dataset} has no version {version!r}", f"there are: {known}") from None
         except ValidationError:
             raise IntegrityError(f"the manifest of {self.dataset} {version} is damaged",
                                  "roll back to another version") from None
+        if (found.dataset, found.version) != (self.dataset, version):
+            raise IntegrityError(f"the manifest of {self.dataset} {version} is that of {found.dataset} "
+                                 f"{found.version}"[:400], "roll back to another version")
+        return found
 
     def reference(self, version: str) -> DatasetVersion:
         rows = self.manifest(version).rows

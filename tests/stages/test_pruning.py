@@ -344,3 +344,15 @@ def test_whatever_the_rule_what_is_needed_stays(tmp_path_factory: pytest.TempPat
         name = ahead.pop()
         assert name in left
         ahead += parents[name]
+
+
+def test_the_way_out_of_a_damaged_manifest_is_told_and_leads_out(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    chain(store, tmp_path, 3)
+    key = "datasets/d/versions/v0/manifest.json"
+    store.write(key, b"{")
+    with pytest.raises(IntegrityError, match=f"remove {key} from the store"):
+        planned(store)
+    store.delete(key)
+    prune(workspace(store), planned(store))
+    assert {info.key.split("/")[3] for info in store.list("datasets/d/versions/")} == {"v1", "v2"}
