@@ -270,7 +270,7 @@ class GateSettings(Section):
     guard_alpha: Range = Field(Range(low=0.1, high=0.9), description="Mean α outside of this warns")
     guard_ess_ratio: Range = Field(Range(low=0.5, high=2.0), description="Mean ESS ratio outside of this warns")
     max_leak_rate: Unit = Field(0.02, description="Largest share of kept rows that speak of the teacher's hint")
-    leak_phrases: tuple[str, ...] = Field(
+    leak_phrases: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         LEAK_PHRASES, description="What a row that speaks of the hint says, without regard to case")
     max_hedging_rate: Unit = Field(0.03, description="Largest share of hedging words among all words; warns")
     hedging_words: tuple[str, ...] = Field(

@@ -11,10 +11,11 @@ from qstar_core.selection.shares import shortfalls
 from qstar_core.stages.approving import approve
 from qstar_core.stages.crashes import crashes_counted
 from qstar_core.stages.judging import gate_report, judge_round
+from qstar_core.stages.pages import report_key
 from qstar_core.stages.plan import load_plan
 from qstar_core.stages.publishing import data_docs, lacks_approval, publish
 from qstar_core.stages.refine import refine
-from qstar_core.stages.reporting import report_key, speed, write_report
+from qstar_core.stages.reporting import speed, write_report
 from qstar_core.stages.workspace import Workspace
 from tasks.artifacts import approval_artifact, figures_artifacts, funnel_artifact, gate_artifact, version_artifacts
 from tasks.events import Event, emit

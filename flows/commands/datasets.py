@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import rich_click as click
+from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.keeping import prune, pull, verify
@@ -79,7 +80,7 @@ def show(version: str | None, config_path: str | None, dataset: str | None) -> N
     """One version in full: gate, funnel, models, files. Without a name, the latest."""
     _, versions = open_versions(config_path, dataset)
     manifest = versions.manifest(version or latest_name(versions))
-    out.print(f"[bold]{manifest.dataset} {manifest.version}[/bold]  {counted(manifest.rows, 'row')}, gate "
+    out.print(f"[bold]{escape(f'{manifest.dataset} {manifest.version}')}[/bold]  {counted(manifest.rows, 'row')}, gate "
               f"{manifest.gate.verdict.value}, created {manifest.created}")
     out.print(f"at {versions.reference(manifest.version).uri}", highlight=False, soft_wrap=True, markup=False)
     replayed = [f"{count} of its rows come from {name}" for name, count in manifest.replay.items()]

@@ -14,7 +14,7 @@ from rich.table import Table
 from flows.commands.located import dataset_option, open_versions, open_workspace
 from flows.commands.options import config_option
 from flows.console import add_row, err, out
-from qstar_core.errors import IntegrityError, NotFoundError
+from qstar_core.errors import IntegrityError, NotFoundError, StoreError, UnavailableError
 from qstar_core.plural import counted
 from qstar_core.stages.needed import ALL
 from qstar_core.stages.pruning import PrunePlan, Rule, plan_prune
@@ -51,8 +51,14 @@ def verify(version: str, every: bool, config_path: str | None, dataset: str | No
 
 
 def _verified(workspace: Workspace, versions: Versions, version: str) -> bool:
-    with _bytes_bar(f"{versions.dataset} {version}") as on_bytes:
-        found: Verified = check(workspace, versions, version, on_bytes)
+    try:
+        with _bytes_bar(f"{versions.dataset} {version}") as on_bytes:
+            found: Verified = check(workspace, versions, version, on_bytes)
+    except UnavailableError:
+        raise
+    except StoreError as error:
+        _say(f"{versions.dataset} {version}: {error}")
+        return False
     for fault in found.faults:
         _say(f"{versions.dataset} {version}: {fault.file}: {fault.problem}")
     if not found.faults:
@@ -129,7 +135,7 @@ def _say(line: str) -> None:
 
 @contextmanager
 def _bytes_bar(told: str) -> Iterator[Callable[[int, int], None]]:
-    columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+    columns = (TextColumn("  {task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
                TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task(told, total=None)

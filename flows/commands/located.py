@@ -8,7 +8,6 @@ import rich_click as click
 
 from flows.packaged import find_config
 from qstar_core.configload import load_settings
-from qstar_core.errors import NotFoundError
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.versions import Versions
 
@@ -25,7 +24,4 @@ def open_versions(config_path: str | None, dataset: str | None) -> tuple[Workspa
 
 
 def latest_name(versions: Versions) -> str:
-    latest = versions.latest()
-    if latest is None:
-        raise NotFoundError(f"dataset {versions.dataset} has no version yet", "run `qstar demo`, or name a dataset")
-    return latest.version
+    return versions.latest_name()

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qstar_core.errors import IntegrityError
 from qstar_core.gate.bootstrap import Values
 from qstar_core.gate.checks.length_drift import FEWEST
 from qstar_core.gate.drift import edges, kolmogorov_smirnov, one_hot, stability_index
@@ -60,11 +62,13 @@ def _contents(workspace: Workspace, manifest: Manifest) -> dict[str, bytes]:
     with workspace.scratch() as scratch:
         path = fetched(workspace.store, manifest.files, DATA, scratch)
         columns = [name for name in pq.read_schema(path).names if name not in _OF_THE_RUN]
+        if "sample_id" not in columns:
+            raise _unsuited(manifest, DATA, "has no column sample_id")
         return {str(row["sample_id"]): _digest(row) for row in parquet_rows(path, columns)}
 
 
 def _digest(row: JsonObject) -> bytes:
-    return hashlib.blake2b(json.dumps(row, sort_keys=True).encode(), digest_size=8).digest()
+    return hashlib.blake2b(json.dumps(row, sort_keys=True, default=repr).encode(), digest_size=8).digest()
 
 
 def _distributions(workspace: Workspace, before: Manifest, after: Manifest) -> Iterator[Line]:
@@ -85,9 +89,21 @@ def _distributions(workspace: Workspace, before: Manifest, after: Manifest) -> I
 def _measures(workspace: Workspace, manifest: Manifest) -> dict[str, Values]:
     with workspace.scratch() as scratch:
         path = fetched(workspace.store, manifest.files, DIAGNOSTICS, scratch)
+        schema = pq.read_schema(path)
+        for name in _MEASURES:
+            kind = schema.field(name).type if name in schema.names else None
+            if kind is None or not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+                raise _unsuited(manifest, DIAGNOSTICS, f"has no column {name} of numbers")
+        if "outcome" not in schema.names or not pa.types.is_string(schema.field("outcome").type):
+            raise _unsuited(manifest, DIAGNOSTICS, "has no column outcome of text")
         table = pq.read_table(path, columns=[*_MEASURES], filters=[("outcome", "==", Outcome.KEPT.value)])
     columns = {name: table.column(name).drop_null().to_numpy().astype(np.float64) for name in _MEASURES}
     return {name: values[np.isfinite(values)] for name, values in columns.items()}
+
+
+def _unsuited(manifest: Manifest, file: str, problem: str) -> IntegrityError:
+    return IntegrityError(f"{file} of {manifest.dataset} {manifest.version} {problem}",
+                          "it was not written by qstar: compare other versions")
 
 
 def _told(values: Values) -> str:

@@ -15,10 +15,11 @@ from qstar_core.gate.version import Given, Hashes, Previous
 from qstar_core.records import FileRef, GateReport, Manifest
 from qstar_core.stages.lines import load_record
 from qstar_core.stages.outputs import DATA, DIAGNOSTICS, traces_schema
+from qstar_core.stages.pages import record_pages
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.refine import staged
 from qstar_core.stages.workspace import Workspace
-from qstar_core.store.integrity import download_verified
+from qstar_core.store.integrity import download_verified, store_bytes
 from qstar_core.store.versions import Versions
 
 _DATA, _DIAGNOSTICS, _TRACES = "data/data.parquet", "diagnostics/diagnostics.parquet", "traces/traces.parquet"
@@ -44,18 +45,15 @@ def judge_round(workspace: Workspace, plan: Plan) -> GateReport:
             method=settings.alpha.method,
         ))
         report = with_texts(report, data, _downloaded(workspace, found.files, _REJECTS, scratch / "rejects.jsonl"))
-    for name, page in sorted(pages.items()):
-        workspace.store.write(f"{docs_prefix(plan)}{name}", page.encode("utf-8", "replace"))
+    docs = [store_bytes(workspace.store, f"{plan.staged_key}/data-docs/{name}", page.encode("utf-8", "replace"))
+            for name, page in sorted(pages.items())]
+    record_pages(workspace, plan, docs)
     workspace.store.write(gate_key(plan), report.model_dump_json(indent=1).encode())
     return report
 
 
 def gate_key(plan: Plan) -> str:
     return f"{plan.staged_key}/gate.json"
-
-
-def docs_prefix(plan: Plan) -> str:
-    return f"{plan.staged_key}/data-docs/"
 
 
 def gate_report(workspace: Workspace, plan: Plan) -> GateReport:

@@ -32,13 +32,25 @@ class Root:
 
 def manifests(versions: Versions) -> dict[str, Manifest]:
     """Of every visible version. IntegrityError for one that cannot be read: it cannot tell what it needs."""
-    return {name: versions.manifest(name) for name in versions.names()}
+    found = {}
+    for name in versions.names():
+        try:
+            found[name] = versions.manifest(name)
+        except IntegrityError as error:
+            raise IntegrityError(f"{error.problem}: what it needs cannot be told",
+                                 f"restore it, or remove {versions.key(name)}/manifest.json from the store; the next "
+                                 "prune removes the rest of that version") from None
+    return found
 
 
 def roots(workspace: Workspace, versions: Versions, known: Mapping[str, Manifest], generations: int,
           abandoned: Iterable[str]) -> Iterator[Root]:
     """`abandoned` are staged versions that nobody comes back for."""
     latest = versions.latest()
+    if known and (latest is None or latest.version not in known):
+        told = "nothing is latest" if latest is None else f"`latest` names {latest.version}, which is not listed"
+        raise IntegrityError(f"of dataset {versions.dataset} {told}: what it needs cannot be told",
+                             "make a version latest with `qstar datasets rollback VERSION`, then prune")
     if latest is not None:
         settings = [workspace.settings.model_dump(mode="json"), *_planned(workspace, versions.dataset, known),
                     *(known[name].settings for name in (latest.version,) if name in known)]
@@ -53,14 +65,22 @@ def roots(workspace: Workspace, versions: Versions, known: Mapping[str, Manifest
                 yield Root(version, f"{staged}, which is under way, takes rows of it", generations)
 
 
-def needed(known: Mapping[str, Manifest], found: Iterable[Root]) -> dict[str, str]:
-    """Version → why, for the roots and what they need."""
+def needed(versions: Versions, known: Mapping[str, Manifest], found: Iterable[Root]) -> dict[str, str]:
+    """Version → why, for the roots and what they need. IntegrityError for one that is there and not listed (a linked
+    folder, or one published meanwhile): what it needs in turn would go."""
     why: dict[str, str] = {}
     depth: dict[str, int] = {}
+    absent: set[str] = set()
     waiting = list(found)
     while waiting:
         root = waiting.pop()
-        if root.version not in known or depth.get(root.version, -1) >= root.generations:
+        if root.version not in known:
+            if root.version not in absent and versions.exists(root.version):
+                raise IntegrityError(f"{versions.dataset} {root.version} is there, but is not listed ({root.why})",
+                                     "put the folder itself into the place of a link to it, or prune once more")
+            absent.add(root.version)
+            continue
+        if depth.get(root.version, -1) >= root.generations:
             continue
         why.setdefault(root.version, root.why)
         depth[root.version] = root.generations

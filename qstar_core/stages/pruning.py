@@ -85,7 +85,7 @@ def plan_prune(workspace: Workspace, dataset: str, rule: Rule, now: float | None
            if moment - max(info.modified for info in files) > rule.staged_days * _DAY_S}
     known = manifests(versions)
     young = [Root(name, why, rule.generations) for name, why in _young(known, rule, moment)]
-    kept = needed(known, [*roots(workspace, versions, known, rule.generations, old), *young])
+    kept = needed(versions, known, [*roots(workspace, versions, known, rule.generations, old), *young])
     held = _held(workspace, dataset, known, kept)
     removals = [Removal(Kind.STAGED, name, f"untouched for {rule.staged_days:g} days", tuple(staged[name]))
                 for name in sorted(old)]

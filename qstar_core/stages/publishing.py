@@ -9,15 +9,16 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from qstar_core.errors import ApprovalNeededError, GateFailedError, NotFoundError
+from qstar_core.errors import ApprovalNeededError, GateFailedError, IntegrityError, NotFoundError
 from qstar_core.records import DatasetVersion, FileRef, GateCheck, GateVerdict, Manifest
 from qstar_core.stages.approving import approval_of, needs_approval
 from qstar_core.stages.card import dataset_card
 from qstar_core.stages.footers import columns, read_footer
-from qstar_core.stages.judging import docs_prefix, gate_report
+from qstar_core.stages.judging import gate_report
+from qstar_core.stages.pages import pages, report_key
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.refine import staged
-from qstar_core.stages.reporting import report_key, speed
+from qstar_core.stages.reporting import speed
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import store_bytes
 from qstar_core.store.objects import ObjectStore
@@ -96,13 +97,12 @@ def _objection(check: GateCheck) -> str:
 def _manifest(workspace: Workspace, plan: Plan, versions: Versions) -> Manifest:
     found, gate, store = staged(workspace, plan), gate_report(workspace, plan), workspace.store
     target = versions.key(plan.version)
-    files = [_placed(workspace, plan, ref, target) for ref in found.files]
-    page = store.read(report_key(plan))
-    for name, data in (("report.html", page), ("README.md", dataset_card(plan, found, gate).encode())):
-        files.append(store_bytes(store, f"{target}/{name}", data))
-    for info in list(store.list(docs_prefix(plan))):
-        files.append(store_bytes(store, f"{target}/{info.key.removeprefix(plan.staged_key + '/')}",
-                                 store.read(info.key)))
+    told = pages(workspace, plan)
+    if all(ref.key != report_key(plan) for ref in told):
+        raise IntegrityError(f"{plan.dataset} {plan.version} was judged anew after its report was written",
+                             "run the round again")
+    files = [_placed(workspace, plan, ref, target) for ref in (*found.files, *told)]
+    files.append(store_bytes(store, f"{target}/README.md", dataset_card(plan, found, gate).encode()))
     latest = versions.latest()
     return Manifest(
         dataset=plan.dataset, version=plan.version, round=plan.round, sampling_hash=plan.sampling_hash,
@@ -124,9 +124,9 @@ def _schemas(store: ObjectStore, files: list[FileRef], target: str) -> dict[str,
 
 
 def _placed(workspace: Workspace, plan: Plan, ref: FileRef, target: str) -> FileRef:
-    """A staged file at its final key."""
+    """A staged file at its final key, still the one that was judged."""
     key = f"{target}/{ref.key.removeprefix(plan.staged_key + '/')}"
-    workspace.store.copy(ref.key, key)
+    workspace.store.copy(ref.key, key, sha256=ref.sha256)
     return ref.model_copy(update={"key": key})
 
 

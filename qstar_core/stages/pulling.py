@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,7 @@ def pull(store: ObjectStore, versions: Versions, version: str, folder: Path, wor
     manifest = versions.manifest(version)
     data = store.read(f"{versions.key(version)}/{_MANIFEST}")
     names = {_name(versions, version, ref): ref for ref in manifest.files}
+    _check_latest(versions, version, data)
     total = sum(ref.bytes for ref in manifest.files)
     stop = Stop()
 
@@ -56,6 +57,16 @@ def pull(store: ObjectStore, versions: Versions, version: str, folder: Path, wor
         there = sum(together(lambda name: _fetch(store, names[name], folder / name, told), names, workers, stop))
         _put(folder / _MANIFEST, data)
     return Pulled(folder, version, len(names), there, total)
+
+
+def _check_latest(versions: Versions, version: str, manifest: bytes) -> None:
+    """A pointer that is damaged says nothing of a version that was named."""
+    latest = None
+    with suppress(IntegrityError):
+        latest = versions.latest()
+    if latest is not None and latest.version == version and latest.manifest_sha256 != sha256_bytes(manifest):
+        raise IntegrityError(f"the manifest of {versions.dataset} {version} is not the one that was made latest",
+                             "it was changed since: pull another version")
 
 
 def _name(versions: Versions, version: str, ref: FileRef) -> str:
@@ -76,7 +87,7 @@ def _claimed(folder: Path, version: str, manifest: bytes) -> Iterator[None]:
         raise ConflictError(f"{folder} holds another version", "give an empty folder with --out")
     if not mark.exists() and not present.exists() and any(folder.iterdir()):
         raise ConflictError(f"{folder} is not empty and holds no begun pull", "give an empty folder with --out")
-    with mark.open("a+") as file:
+    with mark.open("a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -89,7 +100,7 @@ def _claimed(folder: Path, version: str, manifest: bytes) -> Iterator[None]:
         file.write(f"{version} {wanted}\n")
         file.flush()
         yield
-        mark.unlink()
+        mark.unlink(missing_ok=True)
 
 
 def _fetch(store: ObjectStore, ref: FileRef, path: Path, on_bytes: Callable[[int], None]) -> bool:
@@ -103,10 +114,10 @@ def _fetch(store: ObjectStore, ref: FileRef, path: Path, on_bytes: Callable[[int
         begun = part.exists()
         found = _filled(store, ref, part, on_bytes)
         if begun and found != ref.sha256:  # what an earlier pull left may be at fault
-            part.unlink()
+            part.unlink(missing_ok=True)
             found = _filled(store, ref, part, lambda _: None)
         if found != ref.sha256:
-            part.unlink()
+            part.unlink(missing_ok=True)
             raise IntegrityError(f"{store.locate(ref.key)} has SHA-256 {found[:12]}…, recorded was {ref.sha256[:12]}…",
                                  "`qstar datasets verify` names everything that is damaged; pull another version")
         part.replace(path)

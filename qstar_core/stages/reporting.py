@@ -21,6 +21,7 @@ from qstar_core.report.overview import KeyFigure, key_figures
 from qstar_core.report.render import render_report
 from qstar_core.stages.judged import DIAGNOSTICS, fetched, parquet_rows
 from qstar_core.stages.judging import gate_report
+from qstar_core.stages.pages import pages, record_pages, report_key
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.refine import Staged, finished_samples, staged
 from qstar_core.stages.workspace import Workspace
@@ -51,12 +52,9 @@ def write_report(workspace: Workspace, plan: Plan) -> WrittenReport:
         )
     key = report_key(plan)
     drawn = charts(data.summaries, data.samples)
-    store_bytes(workspace.store, key, render_report(data, drawn).encode("utf-8", "replace"))
+    page = store_bytes(workspace.store, key, render_report(data, drawn).encode("utf-8", "replace"))
+    record_pages(workspace, plan, [*(ref for ref in pages(workspace, plan) if ref.key != key), page])
     return WrittenReport(key, key_figures(data), drawn)
-
-
-def report_key(plan: Plan) -> str:
-    return f"{plan.staged_key}/report.html"
 
 
 def speed(found: Staged) -> dict[str, float]:

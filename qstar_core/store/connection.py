@@ -6,6 +6,8 @@ No secret stands here. Credentials come from boto3's own chain (environment, pro
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv6Address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +15,8 @@ from pydantic import Field
 
 from qstar_core.config import S3Settings
 from qstar_core.errors import ConfigError
+
+_LABEL = re.compile(r"(?!-)[A-Za-z\d-]{1,63}(?<!-)")  # of a host's name, as boto takes it
 
 
 class S3Connection(S3Settings):
@@ -25,11 +29,24 @@ class S3Connection(S3Settings):
     @classmethod
     def of(cls, settings: S3Settings) -> S3Connection:
         """The settings with the rest of a connection. ConfigError for an unusable address, which it does not repeat."""
-        address = urlsplit(settings.endpoint_url or "https://aws")
-        if "@" in address.netloc:
-            raise ConfigError("store.s3.endpoint_url holds credentials", "put them into a profile or the environment")
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise ConfigError("store.s3.endpoint_url is no address", "write http://host:port or https://host")
+        _check_address("https://aws" if settings.endpoint_url is None else settings.endpoint_url)
         if settings.kms_key_id and settings.sse != "aws:kms":
             raise ConfigError("store.s3.kms_key_id is set, but store.s3.sse is not aws:kms", "set store.s3.sse=aws:kms")
         return settings if isinstance(settings, cls) else cls(**settings.model_dump())
+
+
+def _check_address(url: str) -> None:
+    unusable = ConfigError("store.s3.endpoint_url is no address", "write http://host:port or https://host")
+    try:
+        address = urlsplit(url)
+        host = address.hostname or ""
+        if ":" in host:
+            IPv6Address(host)
+        valid = address.scheme in ("http", "https") and address.port != 0 and bool(
+            ":" in host or all(_LABEL.fullmatch(part) for part in host.removesuffix(".").split(".")))
+    except ValueError:
+        raise unusable from None
+    if "@" in address.netloc:
+        raise ConfigError("store.s3.endpoint_url holds credentials", "put them into a profile or the environment")
+    if not valid:
+        raise unusable

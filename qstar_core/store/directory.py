@@ -12,6 +12,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from qstar_core.errors import ConflictError, IntegrityError
 from qstar_core.store import faults
-from qstar_core.store.integrity import CHUNK, sha256_file
+from qstar_core.store.integrity import CHUNK, check_copied, sha256_file
 from qstar_core.store.keys import TEMP, check_condition, check_key, check_prefix
 from qstar_core.store.objects import ObjectInfo
 from qstar_core.store.processes import alive, here
@@ -49,6 +50,7 @@ class DirectoryStore:
     def read(self, key: str) -> bytes:
         path = self._path(key)
         with faults.reading(path):
+            _check_regular(path)
             return path.read_bytes()
 
     def read_with_etag(self, key: str) -> tuple[bytes, str]:
@@ -77,19 +79,21 @@ class DirectoryStore:
     def upload(self, key: str, path: Path, *, sha256: str | None = None, if_absent: bool = False) -> str:
         return self._put(key, _chunks(path), if_absent=if_absent, sha256=sha256)
 
-    def copy(self, source: str, target: str) -> None:
+    def copy(self, source: str, target: str, *, sha256: str | None = None) -> None:
         origin, final = self._path(source), self._path(target)
         with faults.writing(final), self._temporary() as temp:
             with faults.reading(origin):
                 linked = _linked(origin, temp)
-            if not linked:
-                _fill(temp, _chunks(origin))
+            found = None if linked else _fill(temp, _chunks(origin))
+            if sha256 is not None:
+                check_copied(self.locate(source), found or sha256_file(temp), sha256)
             self._commit(temp, final)
 
     def head(self, key: str) -> ObjectInfo | None:
         path = self._path(key)
         with faults.reading(path):
             try:
+                _check_regular(path)
                 with path.open("rb") as file:
                     status = os.fstat(file.fileno())
                     return ObjectInfo(key=key, size=status.st_size, etag=_etag(file), modified=status.st_mtime)
@@ -196,10 +200,19 @@ class DirectoryStore:
 
 
 def _chunks(path: Path, start: int = 0) -> Iterator[bytes]:
+    with faults.reading(path):
+        _check_regular(path)
     with faults.reading(path), path.open("rb") as file:
         file.seek(start)
         while chunk := file.read(CHUNK):
             yield chunk
+
+
+def _check_regular(path: Path) -> None:
+    """A pipe or a device, which may never end, is no object."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def _fill(temp: Path, chunks: Iterable[bytes]) -> str:

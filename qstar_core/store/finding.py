@@ -18,10 +18,7 @@ def find_version(store: ObjectStore, dataset: str, name: str, open_at: Callable[
         store, dataset, name = _at_address(name, open_at)
     versions = Versions(store, dataset)
     if name == LATEST:
-        latest = versions.latest()
-        if latest is None:
-            raise NotFoundError(f"dataset {dataset} has no version yet", "run `qstar demo`, or name a dataset")
-        return store, versions, latest.version
+        return store, versions, versions.latest_name()
     known = list(versions.names())
     found = [name] if name in known else [full for full in known if full.startswith(name)]
     if len(found) > 1:

@@ -27,6 +27,13 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_copied(source: str, found: str, sha256: str) -> None:
+    """IntegrityError where what was to be copied is not what was recorded."""
+    if found != sha256:
+        raise IntegrityError(f"{source} has SHA-256 {found[:12]}…, recorded was {sha256[:12]}…",
+                             "it was changed since its round was judged: run the round again")
+
+
 def store_file(store: ObjectStore, key: str, path: Path, *, rows: int | None = None, sha256: str | None = None,
                if_absent: bool = False) -> FileRef:
     """Upload a local file and return the reference to it. Who knows its SHA-256 saves a reading."""

@@ -52,8 +52,9 @@ class ObjectStore(Protocol):
         """Store a local file, streamed, checked against its SHA-256. Who knows it saves a reading of the file."""
         ...
 
-    def copy(self, source: str, target: str) -> None:
-        """Copy inside the store, without moving the bytes through this machine where the store can."""
+    def copy(self, source: str, target: str, *, sha256: str | None = None) -> None:
+        """Copy inside the store, without moving the bytes through this machine where the store can. Given the SHA-256,
+        IntegrityError and no copy where the source is another one."""
         ...
 
     def head(self, key: str) -> ObjectInfo | None:

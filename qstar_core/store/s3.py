@@ -27,7 +27,7 @@ from botocore.exceptions import ClientError
 from qstar_core.config import S3Settings
 from qstar_core.store import faults
 from qstar_core.store.connection import S3Connection
-from qstar_core.store.integrity import sha256_bytes, sha256_file
+from qstar_core.store.integrity import check_copied, sha256_bytes, sha256_file
 from qstar_core.store.keys import check_condition, check_key, check_prefix
 from qstar_core.store.objects import ObjectInfo
 from qstar_core.store.s3_again import again, no_answer
@@ -114,11 +114,27 @@ class S3Store:
             except ClientError as error:
                 return self._written_before(key, labels, error)
 
-    def copy(self, source: str, target: str) -> None:
+    def copy(self, source: str, target: str, *, sha256: str | None = None) -> None:
         origin, final = self._place(source), self._place(target)
         with self._faults(f"{source} (copied to {target})"):
+            same: dict[str, str] = {}
+            if sha256 is not None:
+                found, etag = self._sha256(source)
+                check_copied(self.locate(source), found, sha256)
+                same = {"CopySourceIfMatch": etag}
             self._client.copy(origin, final["Bucket"], final["Key"], Config=self._transfer,
-                              ExtraArgs={"ChecksumAlgorithm": "SHA256", **self._encryption})
+                              ExtraArgs={"ChecksumAlgorithm": "SHA256", **same, **self._encryption})
+
+    def _sha256(self, key: str) -> tuple[str, str]:
+        """Of the object, and its etag. The server checked it when this store wrote it; what others wrote is read."""
+        answer = self._client.head_object(**self._place(key))
+        known = str(answer["Metadata"].get("sha256", ""))
+        if known:
+            return known, str(answer["ETag"])
+        digest = hashlib.sha256()
+        for data in self.chunks(key):
+            digest.update(data)
+        return digest.hexdigest(), str(answer["ETag"])
 
     def head(self, key: str) -> ObjectInfo | None:
         with self._faults(key):

@@ -51,14 +51,19 @@ class Versions:
                 yield info.key.split("/")[3]
 
     def manifest(self, version: str) -> Manifest:
+        """IntegrityError for one that is damaged, or of another version."""
         try:
-            return Manifest.model_validate_json(self._store.read(f"{self.key(version)}/manifest.json"))
+            found = Manifest.model_validate_json(self._store.read(f"{self.key(version)}/manifest.json"))
         except NotFoundError:
             known = ", ".join(self.names()) or "none yet"
             raise NotFoundError(f"dataset {self.dataset} has no version {version!r}", f"there are: {known}") from None
         except ValidationError:
             raise IntegrityError(f"the manifest of {self.dataset} {version} is damaged",
                                  "roll back to another version") from None
+        if (found.dataset, found.version) != (self.dataset, version):
+            raise IntegrityError(f"the manifest of {self.dataset} {version} is that of {found.dataset} "
+                                 f"{found.version}"[:400], "roll back to another version")
+        return found
 
     def reference(self, version: str) -> DatasetVersion:
         rows = self.manifest(version).rows
@@ -75,27 +80,39 @@ class Versions:
         return found
 
     def hide(self, version: str) -> bool:
-        """Make a version invisible, so that its files can go: the first step of its removal. False where it is latest,
-        also where it became so in this moment; then it stays, or is visible again."""
+        """Make a version invisible, so that its files can go: the first step of its removal. False where it is latest
+        (or nothing is), also where it became so in this moment; then it stays, or is visible again."""
         key = f"{self.key(version)}/manifest.json"
-        if self._is_latest(version):
+        if self._stays(version):
             return False
         data = self._store.read(key)
         self._store.delete(key)
-        if self._is_latest(version):
+        if self._stays(version):
             self._store.write(key, data)
             return False
         return True
 
-    def _is_latest(self, version: str) -> bool:
+    def _stays(self, version: str) -> bool:
+        """Where nothing is latest, nobody knows what is needed."""
         latest = self.latest()
-        return latest is not None and latest.version == version
+        return latest is None or latest.version == version
 
     def exists(self, version: str) -> bool:
         return self._store.head(f"{self.key(version)}/manifest.json") is not None
 
     def latest(self) -> Latest | None:
         return self._latest_with_etag()[0]
+
+    def latest_name(self) -> str:
+        """NotFoundError where nothing is latest."""
+        latest = self.latest()
+        if latest is not None:
+            return latest.version
+        known = ", ".join(self.names())
+        if known:
+            raise NotFoundError(f"of the versions of dataset {self.dataset} none is latest ({known})",
+                                "`qstar datasets rollback VERSION` makes one latest")
+        raise NotFoundError(f"dataset {self.dataset} has no version yet", "run `qstar demo`, or name a dataset")
 
     def _latest_with_etag(self) -> tuple[Latest | None, str]:
         try:

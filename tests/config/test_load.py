@@ -251,3 +251,8 @@ def test_settings_survive_json() -> None:
 
 def test_only_its_own_variables_are_read() -> None:
     assert load_settings(env={k: v for k, v in os.environ.items() if not k.startswith("QSTAR__")}) == Settings()
+
+
+def test_a_leak_phrase_that_every_row_holds_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"gate\.leak_phrases"):
+        load_settings(flags={"gate.leak_phrases": [""]})

@@ -82,3 +82,15 @@ def test_brackets_in_names_and_settings_are_text(store: DirectoryStore, tmp_path
     assert "[/INST] a" in called("diff", "w1", "w2").output
     done = called("prune", "--keep", "0")
     assert done.exit_code == 0 and "[x]" in done.output
+    publish(store, tmp_path / "x", "[red]")
+    for words in (("show", "[red]"), ("verify", "[red]"), ("verify",)):
+        told = called(*words)
+        assert told.exit_code == 0 and "d [red]" in told.output
+
+
+def test_verify_all_goes_on_after_a_key_that_cannot_be(store: DirectoryStore) -> None:
+    key = "datasets/d/versions/v1/manifest.json"
+    store.write(key, store.read(key).replace(b"datasets/d/versions/v1/data/data.jsonl", b"../../etc/passwd"))
+    done = called("verify", "--all")
+    assert done.output.count("all as recorded") == 3 and "d v1: key '../../etc/passwd'" in done.output
+    assert isinstance(done.exception, IntegrityError)

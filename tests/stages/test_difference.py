@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from qstar_core.errors import IntegrityError
 from qstar_core.gate.drift import edges, kolmogorov_smirnov, one_hot
 from qstar_core.records import FunnelStep
 from qstar_core.stages.difference import difference
 from qstar_core.store.directory import DirectoryStore
+from qstar_core.store.integrity import store_bytes
 from qstar_core.store.versions import Versions
 from tests.stages.made import data_row, diagnostics_row, publish, workspace
 
@@ -59,3 +65,40 @@ def test_few_rows_and_no_numbers_are_told(store: DirectoryStore, tmp_path: Path)
     found = lines(store)
     assert found["α: mean ± std"] == ("0.5 ± 0", "–")
     assert found["α: drift"] == ("–", "fewer than 50 rows to compare")
+
+
+@pytest.mark.parametrize(("file", "column", "values", "told"), [
+    ("data", "sample_id", None, "data/data.parquet of d v2 has no column sample_id"),
+    ("diagnostics", "tokens", None, "has no column tokens of numbers"),
+    ("diagnostics", "alpha_mean", [datetime(2026, 1, 1)] * 3, "has no column alpha_mean of numbers"),
+    ("diagnostics", "alpha_mean", ["x"] * 3, "has no column alpha_mean of numbers"),
+    ("diagnostics", "outcome", [b"kept"] * 3, "has no column outcome of text"),
+])
+def test_columns_of_others_are_told(store: DirectoryStore, tmp_path: Path, file: str, column: str,
+                                    values: list[object] | None, told: str) -> None:
+    for name in ("v1", "v2"):
+        publish(store, tmp_path, name)
+    rewrite(store, file, column, values)
+    with pytest.raises(IntegrityError, match=told):
+        lines(store)
+
+
+def test_rows_hold_bytes_and_times(store: DirectoryStore, tmp_path: Path) -> None:
+    for name in ("v1", "v2"):
+        publish(store, tmp_path, name)
+    rewrite(store, "data", "raw", [b"\xff"] * 3)
+    assert lines(store)["rows in both, changed"] == ("3", "3")
+
+
+def rewrite(store: DirectoryStore, file: str, column: str, values: list[object] | None) -> None:
+    """A column of v2 goes, or is another one."""
+    key = f"datasets/d/versions/v2/{file}/{file}.parquet"
+    table = pq.read_table(io.BytesIO(store.read(key)))
+    kept = table.drop_columns([column]) if column in table.column_names else table
+    out = io.BytesIO()
+    pq.write_table(kept if values is None else kept.append_column(column, pa.array(values)), out)
+    manifest = Versions(store, "d").manifest("v2")
+    ref = store_bytes(store, key, out.getvalue(), rows=3)
+    files = tuple(ref if known.key == key else known for known in manifest.files)
+    store.write("datasets/d/versions/v2/manifest.json",
+                manifest.model_copy(update={"files": files}).model_dump_json().encode())

@@ -271,6 +271,34 @@ def test_killed_anywhere_no_half_version_is_seen_and_the_next_prune_ends_it(tmp_
     assert ended and left == 2 * 6, "two versions: a manifest twice, and four files"
 
 
+def test_nothing_goes_where_nothing_is_latest_or_latest_is_not_there(store: ObjectStore, tmp_path: Path) -> None:
+    chain(store, tmp_path, 3)
+    plan, pointer = planned(store), store.read("datasets/d/latest.json")
+    store.delete("datasets/d/latest.json")
+    assert prune(workspace(store), plan).removed == [] and names(store) == ["v0", "v1", "v2"]
+    with pytest.raises(IntegrityError, match=r"nothing is latest: .* — make a version latest with `qstar datasets"):
+        planned(store, Rule(keep=0, generations=0))
+    with pytest.raises(NotFoundError, match=r"none is latest \(v0, v1, v2\) — `qstar datasets rollback VERSION`"):
+        Versions(store, "d").latest_name()
+    store.write("datasets/d/latest.json", pointer.replace(b"v2", b"gone"))
+    with pytest.raises(IntegrityError, match="`latest` names gone, which is not listed"):
+        planned(store, Rule(keep=0, generations=0))
+    Versions(store, "d").rollback("v2")
+    assert removed(planned(store)) == ["v0"]
+
+
+def test_what_a_linked_version_needs_is_not_guessed(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    chain(store, tmp_path, 3)
+    linked = tmp_path / "store/datasets/d/versions/v1"
+    linked.rename(tmp_path / "elsewhere")
+    linked.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(IntegrityError, match="d v1 is there, but is not listed"):
+        planned(store, Rule(keep=1))
+    linked.unlink()
+    assert removed(planned(store, Rule(keep=1))) == ["v0"]
+
+
 def test_empty_folders_go_and_nothing_else(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path / "store")
     chain(store, tmp_path, 1)
@@ -316,3 +344,15 @@ def test_whatever_the_rule_what_is_needed_stays(tmp_path_factory: pytest.TempPat
         name = ahead.pop()
         assert name in left
         ahead += parents[name]
+
+
+def test_the_way_out_of_a_damaged_manifest_is_told_and_leads_out(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    chain(store, tmp_path, 3)
+    key = "datasets/d/versions/v0/manifest.json"
+    store.write(key, b"{")
+    with pytest.raises(IntegrityError, match=f"remove {key} from the store"):
+        planned(store)
+    store.delete(key)
+    prune(workspace(store), planned(store))
+    assert {info.key.split("/")[3] for info in store.list("datasets/d/versions/")} == {"v1", "v2"}

@@ -95,7 +95,7 @@ def test_a_publisher_killed_at_any_moment_is_finished_by_the_next(project: Proje
     counting = FailingStore(again("counting").store, 10**6)
     publish(Workspace(project.settings, counting), plan)
     count = 10**6 - counting.left
-    assert count == 12 + 2 + 13, "twelve files, manifest and pointer, thirteen staged objects"
+    assert count == 12 + 2 + 14, "twelve files, manifest and pointer, fourteen staged objects"
     for left in range(count):
         project = again(f"killed{left}")
         with pytest.raises(StoreError, match="the store is gone"):
@@ -151,7 +151,7 @@ def test_a_failed_gate_leaves_report_and_rejects_and_moves_nothing(project: Proj
     assert latest is not None and latest.version == first.version
     assert list(versions_of(project).names()) == [first.version] and published(strict.workspace(), plan) is None
     kept = {key.removeprefix(f"{plan.staged_key}/") for key in staged_keys(project, plan)}
-    assert kept == FILES - {"README.md", "manifest.json"} | {"gate.json", "staged.json"}
+    assert kept == FILES - {"README.md", "manifest.json"} | {"gate.json", "staged.json", "pages.json"}
 
 
 def test_a_warning_lets_it_pass_and_is_recorded(project: Project) -> None:
@@ -217,7 +217,7 @@ def test_of_two_publishers_of_one_version_the_slower_is_told(project: Project) -
                 found = getattr(project.store, name)
 
                 def slowed(key: str, *given: Any, **named: Any) -> Any:
-                    wanted = "report.html" if name == "read" else "data.parquet"
+                    wanted = "pages.json" if name == "read" else "data.parquet"
                     if name == self._moment and wanted in key and not self.done:
                         self.done = True
                         publish(project.workspace(), self._plan)
@@ -239,13 +239,36 @@ def test_an_incomplete_file_keeps_the_version_invisible(project: Project) -> Non
         def __getattr__(self, name: str) -> Any:
             return getattr(project.store, name)
 
-        def copy(self, source: str, target: str) -> None:
+        def copy(self, source: str, target: str, sha256: str) -> None:
             data = project.store.read(source)
             project.store.write(target, data[:-1] if target.endswith("data.jsonl") else data)
 
     with pytest.raises(IntegrityError, match=r"data\.jsonl is not complete"):
         publish(Workspace(project.settings, Cut()), plan)
     assert list(versions_of(project).names()) == [] and versions_of(project).latest() is None
+
+
+@pytest.mark.parametrize("file", ["data/data.parquet", "rejects/rejects.jsonl", "report.html", "data-docs/data.html"])
+def test_what_changed_since_it_was_judged_is_not_published(project: Project, file: str) -> None:
+    plan = project.judged()
+    key = f"{plan.staged_key}/{file}"
+    data = project.store.read(key)
+    project.store.write(key, bytes([data[0] ^ 1]) + data[1:])
+    with pytest.raises(IntegrityError, match=f"{file} has SHA-256 .* run the round again"):
+        publish(project.workspace(), plan)
+    assert list(versions_of(project).names()) == [] and f"{versions_of(project).key(plan.version)}/{file}" not in [
+        info.key for info in project.store.list("")]
+
+
+def test_a_report_of_an_earlier_judgement_and_a_foreign_page_are_not_published(project: Project) -> None:
+    plan = project.judged()
+    project.store.write(f"{plan.staged_key}/data-docs/foreign.html", b"x")
+    judge_round(project.workspace(), plan)
+    with pytest.raises(IntegrityError, match="was judged anew after its report was written — run the round again"):
+        publish(project.workspace(), plan)
+    write_report(project.workspace(), plan)
+    publish(project.workspace(), plan)
+    assert set(files(project, plan)) == FILES
 
 
 def test_unknown_and_damaged_versions_are_told(project: Project) -> None:

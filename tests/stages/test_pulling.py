@@ -145,3 +145,26 @@ def test_no_name_of_a_manifest_leads_out_of_the_folder(tmp_path: Path, key: str)
     with pytest.raises(StoreError, match="part"):
         pull(store, Versions(store, "d"), "v1", tmp_path / "out", 2)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_begun_pull_that_is_not_text_is_told(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    publish(store, tmp_path / "x", "v1")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.pull.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConflictError, match="holds the begun pull of"):
+        pull(store, Versions(store, "d"), "v1", tmp_path / "out", 1)
+
+
+def test_a_manifest_of_another_version_or_changed_since_it_was_latest_is_not_pulled(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    versions, other = Versions(store, "d"), publish(store, tmp_path / "x", "v2")
+    mine = publish(store, tmp_path / "x", "v1")
+    store.write(f"{KEY}/manifest.json", other.model_dump_json().encode())
+    with pytest.raises(IntegrityError, match="the manifest of d v1 is that of d v2"):
+        pull(store, versions, "v1", tmp_path / "out", 1)
+    store.write(f"{KEY}/manifest.json", mine.model_copy(update={"rows": 9}).model_dump_json().encode())
+    with pytest.raises(IntegrityError, match="is not the one that was made latest"):
+        pull(store, versions, "v1", tmp_path / "out", 1)
+    store.write("datasets/d/latest.json", b"{")
+    pull(store, versions, "v1", tmp_path / "out", 1)

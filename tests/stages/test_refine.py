@@ -14,9 +14,10 @@ from qstar_core.engine.protocol import Job
 from qstar_core.errors import NotFoundError
 from qstar_core.records import GateVerdict
 from qstar_core.stages.judging import gate_report, judge_round
+from qstar_core.stages.pages import report_key
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.refine import NAMES, Staged, refine, staged
-from qstar_core.stages.reporting import report_key, summary_columns, write_report
+from qstar_core.stages.reporting import summary_columns, write_report
 from qstar_core.store.integrity import sha256_bytes
 from tests.report.reading import samples
 from tests.stages.scripted import TEACHER_MARK, Project, finished_of

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,7 +79,7 @@ def test_the_manifest_itself(store: ObjectStore, tmp_path: Path) -> None:
     store.write(key, data + b"\n")
     assert "`latest` recorded" in faults(store)["manifest.json"]
     store.write(key, data.replace(b'"version": "v1"', b'"version": "v2"'))
-    assert verify(workspace(store), Versions(store, "d"), "v1").faults[0].problem == "it is that of d v2"
+    assert faults(store)["manifest.json"] == "the manifest of d v1 is that of d v2"
     store.write(key, b"{}")
     assert "is damaged" in faults(store)["manifest.json"]
     with pytest.raises(NotFoundError, match="no version 'none'"):
@@ -111,3 +113,21 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 16 << 20
+
+
+def test_reading_stops_where_more_comes_than_was_recorded(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    publish(store, tmp_path / "x", "v1")
+    read: list[int] = []
+
+    class Endless:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def chunks(self, key: str, start: int = 0) -> Iterator[bytes]:
+            while len(read) < 10_000:
+                read.append(1)
+                yield bytes(4096)
+
+    found = verify(workspace(Endless()), Versions(store, "d"), "v1")  # type: ignore[arg-type]
+    assert any("more than the recorded" in fault.problem for fault in found.faults) and len(read) < 100

@@ -278,3 +278,12 @@ def test_another_process_gets_the_same_store(store: ObjectStore) -> None:
     again = pickle.loads(pickle.dumps(store))
     assert again.read("a") == b"x"
     assert (again.uri, again.locate("a")) == (store.uri, store.locate("a"))
+
+
+def test_a_copy_is_of_what_was_recorded(store: ObjectStore) -> None:
+    store.write("a", b"one")
+    store.copy("a", "b", sha256=sha256_bytes(b"one"))
+    assert store.read("b") == b"one"
+    with pytest.raises(IntegrityError, match="run the round again"):
+        store.copy("a", "c", sha256=sha256_bytes(b"two"))
+    assert store.head("c") is None

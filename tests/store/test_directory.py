@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qstar_core.errors import ConflictError, StoreError
+from qstar_core.errors import ConflictError, NotFoundError, StoreError
 from qstar_core.store.directory import DirectoryStore
 
 _PARTS = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"), min_size=1, max_size=40)
@@ -260,3 +260,15 @@ def test_a_file_that_passes_the_size_limit(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert f"cannot write to {tmp_path}/a" in result.stdout
     assert "ulimit" in result.stdout
+
+
+def test_a_pipe_or_a_device_is_no_object(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    assert list(store.list("")) == []
+    for key in ("pipe", "zeros"):
+        with pytest.raises(NotFoundError):
+            store.read(key)
+        with pytest.raises(NotFoundError):
+            next(store.chunks(key))

@@ -44,3 +44,16 @@ def test_anything_else_is_refused(uri: str) -> None:
         open_store(uri)
     assert "hunter2" not in str(caught.value)
     assert caught.value.fix
+
+
+@pytest.mark.parametrize("url", ["", "http://[::1", "http://a b", "http://", "ftp://a", "http://a:0", "http://a:99999",
+                                 "http://a_b", "http://me:hunter2@a"])
+def test_an_unusable_endpoint_is_told(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"store\.s3\.endpoint_url") as caught:
+        open_store("s3://bucket", S3Settings(endpoint_url=url))
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:9000", "https://s3.example.com", "http://127.0.0.1:1", "http://minio:9000/"])
+def test_a_usable_endpoint_is_taken(url: str) -> None:
+    open_store("s3://bucket", S3Settings(endpoint_url=url)).locate("k")
