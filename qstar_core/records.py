@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -204,6 +205,10 @@ class GateVerdict(StrEnum):
     NOT_APPLICABLE = "not applicable"
 
 
+_COUNTED = {GateVerdict.PASS: "passed", GateVerdict.WARN: "warned", GateVerdict.FAIL: "failed",
+            GateVerdict.NOT_APPLICABLE: "not applicable"}
+
+
 class GateExample(Record):
     """A sample that a check objects to; `text` is the beginning of its completion, made printable."""
 
@@ -246,6 +251,13 @@ class GateReport(Record):
             if verdict in found:
                 return verdict
         return GateVerdict.PASS
+
+    @property
+    def told(self) -> str:
+        """How many checks have each verdict, the best first."""
+        counts = Counter(check.verdict for check in self.checks)
+        told = (f"{counts[verdict]} {word}" for verdict, word in _COUNTED.items() if counts[verdict])
+        return ", ".join(told) or "no checks"
 
     def failed(self) -> tuple[GateCheck, ...]:
         return tuple(check for check in self.checks if check.verdict is GateVerdict.FAIL)

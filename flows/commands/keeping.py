@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 from rich.table import Table
 
-from flows.commands.located import dataset_option, open_versions, open_workspace
+from flows.commands.located import dataset_option, found_version, open_versions, open_workspace
 from flows.commands.options import config_option
 from flows.console import add_row, err, out
 from qstar_core.errors import IntegrityError, NotFoundError
@@ -22,9 +22,8 @@ from qstar_core.stages.pulling import pull as fetch
 from qstar_core.stages.verifying import Verified
 from qstar_core.stages.verifying import verify as check
 from qstar_core.stages.workspace import Workspace
-from qstar_core.store.finding import LATEST, find_version
-from qstar_core.store.opening import open_store
-from qstar_core.store.versions import Versions, dataset_names
+from qstar_core.store.finding import LATEST
+from qstar_core.store.versions import VersionReader, Versions, dataset_names
 
 
 @click.command()
@@ -37,10 +36,11 @@ def verify(version: str, every: bool, config_path: str | None, dataset: str | No
     workspace, versions = open_versions(config_path, dataset)
     if every:
         names = (dataset,) if dataset else dataset_names(workspace.store)
-        todo = [(workspace, known, name) for known in (Versions(workspace.store, name) for name in names)
-                for name in known.names()]
+        todo: list[tuple[Workspace, VersionReader, str]] = [
+            (workspace, known, name) for known in (Versions(workspace.store, name) for name in names)
+            for name in known.names()]
     else:
-        todo = [_found(workspace, versions, version)]
+        todo = [found_version(workspace, versions.dataset, version)]
     bad = [f"{known.dataset} {name}" for space, known, name in todo if not _verified(space, known, name)]
     if bad:
         raise IntegrityError(f"{len(bad)} of {len(todo)} versions failed: {', '.join(bad)}",
@@ -49,7 +49,7 @@ def verify(version: str, every: bool, config_path: str | None, dataset: str | No
         raise NotFoundError("there is no version to verify", "run `qstar demo`, or name a dataset")
 
 
-def _verified(workspace: Workspace, versions: Versions, version: str) -> bool:
+def _verified(workspace: Workspace, versions: VersionReader, version: str) -> bool:
     with _bytes_bar(f"{versions.dataset} {version}") as on_bytes:
         found: Verified = check(workspace, versions, version, on_bytes)
     for fault in found.faults:
@@ -66,9 +66,9 @@ def _verified(workspace: Workspace, versions: Versions, version: str) -> bool:
 @config_option
 @dataset_option
 def pull(version: str, folder: Path | None, config_path: str | None, dataset: str | None) -> None:
-    """Copy a version to a folder: its name, `latest`, or its address. Goes on where an earlier pull ended."""
+    """Copy a version, published or staged, to a folder: its name, `latest`, or its address. Goes on where it ended."""
     workspace, versions = open_versions(config_path, dataset)
-    space, known, name = _found(workspace, versions, version)
+    space, known, name = found_version(workspace, versions.dataset, version)
     with _bytes_bar(f"{known.dataset} {name}") as on_bytes:
         found = fetch(space.store, known, name, (folder or Path(name)).absolute(),
                       workspace.settings.store.s3.max_concurrency, on_bytes)
@@ -112,13 +112,6 @@ def _plan_table(plan: PrunePlan) -> Table:
     for removal in plan.removals:
         add_row(table, removal.name, removal.kind.value, str(len(removal.files)), decimal(removal.bytes), removal.why)
     return table
-
-
-def _found(workspace: Workspace, versions: Versions, version: str) -> tuple[Workspace, Versions, str]:
-    settings = workspace.settings
-    store, known, name = find_version(workspace.store, versions.dataset, version,
-                                      lambda uri: open_store(uri, settings.store.s3))
-    return Workspace(settings, store), known, name
 
 
 def _say(line: str) -> None:

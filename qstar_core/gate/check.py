@@ -65,8 +65,8 @@ class Check(Protocol):
 
 def shares(numerator_N: Values, denominator_N: Values, prompt_N: Codes, id_N: Ids, limits: Limits,
            note: str) -> Measured:
-    """Σ numerator / Σ denominator over rows that have both; the worst rows are those whose share is farthest off, on the
-    side on which all together are."""
+    """Σ numerator / Σ denominator over rows that have both; the worst rows are those whose share is farthest off, on
+    the side on which all together are."""
     has_N = np.isfinite(numerator_N) & np.isfinite(denominator_N) & (denominator_N > 0)
     parts = np.stack([numerator_N[has_N], denominator_N[has_N]], axis=1)
     value, interval = estimate(parts, prompt_N[has_N], ratio)

@@ -59,13 +59,11 @@ def gate_sentence(gate: GateReport) -> str:
     def named(verdict: GateVerdict) -> str:
         return ", ".join(visible(c.name) for c in gate.checks if c.verdict is verdict)
 
-    applied = [check for check in gate.checks if check.verdict is not GateVerdict.NOT_APPLICABLE]
-    if not applied:
+    if all(check.verdict is GateVerdict.NOT_APPLICABLE for check in gate.checks):
         return "No check applied to this version."
     failed, warned = named(GateVerdict.FAIL), named(GateVerdict.WARN)
     parts = [f"failed: {failed}"] * bool(failed) + [f"warnings: {warned}"] * bool(warned)
-    passed = sum(check.verdict is GateVerdict.PASS for check in applied)
-    return f"{passed} of {len(applied)} checks passed" + (" — " + "; ".join(parts) if parts else "") + "."
+    return f"Checks: {gate.told}" + (" — " + "; ".join(parts) if parts else "") + "."
 
 
 def check_views(checks: Iterable[GateCheck]) -> tuple[CheckView, ...]:

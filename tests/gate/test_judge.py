@@ -221,4 +221,4 @@ def test_examples_lie_on_the_side_that_broke(rest: float, verdict: GateVerdict) 
     assert shown[:2] == [("s009", pytest.approx(0.1)), ("s007", pytest.approx(0.2))]
     assert all(value is not None and value < 0.8 for _, value in shown)
     high = made.checks(**column(ess_ratio_mean=np.where(values == rest, 1.6, values)))["ESS ratio"]
-    assert [example.sample_id for example in high.examples][0] == "s003"
+    assert high.examples[0].sample_id == "s003"
