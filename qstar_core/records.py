@@ -177,7 +177,8 @@ class Outcome(StrEnum):
 
 class Verdict(Record):
     """What became of one sample, or of one prompt that never reached the engine. `score` is what the filter that
-    dropped it measured, `scores` what every filter on the way measured, `logged` what filters that only log said."""
+    dropped it measured, `scores` what every filter on the way measured, `logged` what filters that only log said,
+    `duplicate_of` the id of the sample that it repeats, where the filter knows it."""
 
     sample_id: str
     prompt_id: str
@@ -187,6 +188,7 @@ class Verdict(Record):
     score: float | None = None
     scores: dict[str, float] = Field(default_factory=dict)
     logged: dict[str, str] = Field(default_factory=dict)
+    duplicate_of: str = ""
 
 
 class FileRef(Record):

@@ -13,6 +13,7 @@ import numpy as np
 from qstar_core.records import FunnelStep, GateCheck, GateReport, GateVerdict
 from qstar_core.report.charts import ALPHA_RANGE, ESS_RANGE, share_within
 from qstar_core.report.data import ReportData, Values
+from qstar_core.report.samples import ID_CHARACTERS
 from qstar_core.report.text import cut, number, percent, visible
 
 SPEED_LABELS = {"tokens_per_second": "Tokens per second", "samples_per_minute": "Samples per minute"}
@@ -70,7 +71,7 @@ def check_views(checks: Iterable[GateCheck]) -> tuple[CheckView, ...]:
     return tuple(
         CheckView(cut(check.name, 200), check.verdict.value, check.verdict.name.lower(), number(check.value, 4),
                   _interval(check.interval), _allowed(check.low, check.high), cut(check.note, 1_000),
-                  cut(check.cause, 500), tuple((cut(e.sample_id, 100), number(e.value), cut(e.text, 200))
+                  cut(check.cause, 500), tuple((cut(e.sample_id, ID_CHARACTERS), number(e.value), cut(e.text, 200))
                                                for e in check.examples))
         for check in checks
     )

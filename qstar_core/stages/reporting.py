@@ -20,7 +20,7 @@ from qstar_core.report.data import ReportData, ShownSample, Summaries
 from qstar_core.report.overview import KeyFigure, key_figures
 from qstar_core.report.render import render_report
 from qstar_core.stages.judged import DIAGNOSTICS, fetched, parquet_rows
-from qstar_core.stages.judging import gate_report
+from qstar_core.stages.judging import docs_prefix, gate_report
 from qstar_core.stages.plan import Plan
 from qstar_core.stages.refine import Staged, finished_samples, staged
 from qstar_core.stages.workspace import Workspace
@@ -28,7 +28,7 @@ from qstar_core.store.integrity import store_bytes
 
 T = TypeVar("T")
 _OUTCOMES = tuple(Outcome)
-_VERDICT = ("sample_id", "prompt_id", "outcome", "stage", "reason", "score")
+_VERDICT = ("sample_id", "prompt_id", "outcome", "stage", "reason", "score", "duplicate_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ def write_report(workspace: Workspace, plan: Plan) -> WrittenReport:
             gate=gate_report(workspace, plan), models=plan.models, settings=plan.settings, speed=speed(found),
             summaries=summary_columns(workspace, found, scratch), samples=_chosen(workspace, plan, found, scratch),
             total=found.samples, megabytes=workspace.settings.output.report_megabytes, replay=found.replay,
+            files=_beside(workspace, plan, found),
         )
     key = report_key(plan)
     drawn = charts(data.summaries, data.samples)
@@ -57,6 +58,13 @@ def write_report(workspace: Workspace, plan: Plan) -> WrittenReport:
 
 def report_key(plan: Plan) -> str:
     return f"{plan.staged_key}/report.html"
+
+
+def _beside(workspace: Workspace, plan: Plan, found: Staged) -> tuple[str, ...]:
+    """What lies in the version's folder with the page, Data Docs first."""
+    docs = [info.key for info in workspace.store.list(docs_prefix(plan))]
+    data = [ref.key for ref in found.files]
+    return (*(key.removeprefix(f"{plan.staged_key}/") for key in (*docs, *data)), "README.md", "manifest.json")
 
 
 def speed(found: Staged) -> dict[str, float]:
@@ -110,7 +118,7 @@ def verdicts(workspace: Workspace, found: Staged, scratch: Path) -> Iterator[Ver
     """As refining wrote them, in the order of the plan: no sample is judged twice."""
     path = fetched(workspace.store, found.files, DIAGNOSTICS, scratch)
     for row in parquet_rows(path, [*_VERDICT]):
-        yield Verdict(**{**row, "outcome": Outcome(row["outcome"])})
+        yield Verdict(**{**row, "outcome": Outcome(row["outcome"]), "duplicate_of": row.get("duplicate_of") or ""})
 
 
 def _in_turn(groups: Iterable[list[T]]) -> Iterator[T]:
