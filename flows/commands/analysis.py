@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 from rich.table import Table
 
-from flows.console import out
+from flows.console import out, print_table
 
 
 @click.command()
@@ -26,6 +26,6 @@ def analyze(files: tuple[Path, ...], output: Path) -> None:
     table = Table(*headings, box=None, title="means over samples [95 % bootstrap interval]", title_justify="left")
     for row in rows:
         table.add_row(*row)
-    out.print(table)
+    print_table(table)
     for name in ("analysis.json", *analysis.figures):
         out.print(f"wrote {output / name}", highlight=False, soft_wrap=True, markup=False)

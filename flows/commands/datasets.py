@@ -8,7 +8,7 @@ from rich.table import Table
 from flows.commands.keeping import prune, pull, verify
 from flows.commands.located import dataset_option, found_version, latest_name, open_versions, open_workspace
 from flows.commands.options import config_option
-from flows.console import add_row, err, out
+from flows.console import add_row, err, out, print_table, told_time
 from qstar_core.errors import IntegrityError, NotFoundError
 from qstar_core.records import Manifest
 from qstar_core.selection.shares import shortfalls
@@ -53,7 +53,7 @@ def list_versions(config_path: str | None, dataset: str | None, names: bool, onl
     elif not found:
         out.print("no versions yet: `qstar demo` makes the first")
     else:
-        out.print(_versions_table(found))
+        print_table(_versions_table(found))
 
 
 def _list_staged(workspace: Workspace, known: tuple[str, ...], names: bool) -> None:
@@ -83,7 +83,7 @@ def _versions_table(found: list[tuple[Manifest, str]]) -> Table:
     table = Table("", "dataset", "version", "rows", "gate", "tokens/s", "created", box=None)
     for manifest, mark in found:
         add_row(table, mark, manifest.dataset, manifest.version, str(manifest.rows), manifest.gate.verdict.value,
-                      f"{manifest.speed.get('tokens_per_second', 0):,.0f}", manifest.created)
+                      f"{manifest.speed.get('tokens_per_second', 0):,.0f}", told_time(manifest.created))
     return table
 
 
@@ -106,7 +106,7 @@ def show(version: str, config_path: str | None, dataset: str | None) -> None:
         out.print(told, highlight=False, soft_wrap=True, markup=False)
     for table in (_gate(manifest), _funnel(manifest), _models(manifest), _files(manifest)):
         out.print()
-        out.print(table)
+        print_table(table)
 
 
 @datasets.command()
@@ -121,7 +121,7 @@ def diff(old: str, new: str | None, config_path: str | None, dataset: str | None
     table = Table("", found.old, found.new, box=None, title=f"{versions.dataset}: {found.old} → {found.new}")
     for line in found.lines:
         add_row(table, line.name, line.old, line.new)
-    out.print(table)
+    print_table(table)
 
 
 @datasets.command()

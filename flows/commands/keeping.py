@@ -13,7 +13,7 @@ from rich.table import Table
 
 from flows.commands.located import dataset_option, found_version, open_versions, open_workspace
 from flows.commands.options import config_option
-from flows.console import add_row, err, out
+from flows.console import add_row, err, out, print_table
 from qstar_core.errors import IntegrityError, NotFoundError
 from qstar_core.stages.needed import ALL
 from qstar_core.stages.pruning import PrunePlan, Rule, plan_prune
@@ -93,7 +93,7 @@ def prune(keep: int | None, older_than: float | None, staged_older_than: float, 
     workspace = open_workspace(config_path)
     rule = Rule(keep, older_than, staged_older_than, ALL if generations is None else generations)
     plan = plan_prune(workspace, dataset or workspace.settings.dataset, rule)
-    out.print(_plan_table(plan))
+    print_table(_plan_table(plan))
     for version, why in plan.kept.items():
         _say(f"stays: {version}, because {why}")
     if not yes:

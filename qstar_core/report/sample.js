@@ -48,8 +48,7 @@ const showSample = async (store, at, detail) => {
   const value = (name) => store.value(name, at);
   detail.replaceChildren(
     make("h3", { id: "detail-title", tabindex: "-1" }, badge(outcome), " ",
-      reason ? isolated(reason) : outcome === "kept" ? "passed every filter" : "no reason given", reason && stage ? muted(" at ", isolated(stage)) : "",
-      ...likeView(store, value("like"))),
+      reason ? isolated(reason) : outcome === "kept" ? "passed every filter" : "no reason given", ...likeView(store, value("like")), reason && stage ? muted(" at ", isolated(stage)) : ""),
     make("p", { class: "muted ids" }, make("a", { href: linkTo(store, at) }, isolated(value("id"))),
       " · prompt ", make("a", { href: `#prompt=${encodeURIComponent(value("prompt"))}`, "data-prompt": true,
         title: "All samples of this prompt" }, isolated(value("prompt"))), ` · draw ${value("draw")} · finish: ${value("finish")} · `,
