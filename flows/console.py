@@ -13,6 +13,7 @@ from rich.text import Text
 from tasks.events import Event, Told, listening
 from tasks.speed import Speed
 
+_WIDE = 100_000
 out = Console()
 err = Console(stderr=True)
 
@@ -57,6 +58,21 @@ class RoundView:
 def add_row(table: Table, *cells: str) -> None:
     """Cells are data: a bracket in them is no markup."""
     table.add_row(*map(Text, cells))
+
+
+def print_table(table: Table) -> None:
+    """No name is ever cut: a terminal folds a long one, a pipe gets lines as long as it takes."""
+    for column in table.columns:
+        column.overflow = "fold"
+    if out.is_terminal:
+        out.print(table)
+    else:
+        Console(file=out.file, width=_WIDE).print(table)
+
+
+def told_time(created: str) -> str:
+    """A time of a record to the minute, as a person writes it."""
+    return created[:16].replace("T", " ")
 
 
 @contextmanager

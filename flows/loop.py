@@ -16,7 +16,7 @@ from prefect.runtime import flow_run
 from flows.refresh import refresh
 from flows.retrain import retrain
 from qstar_core.config import Settings
-from qstar_core.errors import ConflictError, NotPromotedError, QstarError
+from qstar_core.errors import ApprovalNeededError, ConflictError, NotPromotedError, QstarError
 from qstar_core.loop.beside import Beside
 from qstar_core.loop.book import Book
 from qstar_core.loop.machine import Doers, Loop
@@ -30,7 +30,7 @@ from qstar_core.store.leases import LEASE_S, Holder, Lease, holder_of, lease
 from tasks.events import Event, emit
 from tasks.loop import beside_task, evaluate_task, page_artifact
 from tasks.runlog import redacted
-from tasks.watching import STOPPED, announce
+from tasks.watching import AWAITS_APPROVAL, STOPPED, announce
 
 _DEFAULTS = Settings()
 _GRACE_S = 5.0
@@ -94,7 +94,12 @@ def _doers(workspace: Workspace) -> Doers:
     settings = workspace.settings
 
     def refreshed(round_name: str) -> DatasetVersion:
-        return refresh(settings, round_name)
+        state = refresh(settings, round_name, return_state=True)
+        if state.name == AWAITS_APPROVAL:
+            raise ApprovalNeededError(state.message or "the round waits for a person")
+        version = state.result()
+        assert isinstance(version, DatasetVersion)
+        return version
 
     def retrained(version: DatasetVersion) -> Checkpoint:
         """What an event trained on the version meanwhile is taken, if it was trained from the line's student."""

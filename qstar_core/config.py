@@ -266,7 +266,7 @@ class GateSettings(Section):
     ess_ratio: Range = Field(Range(low=0.8, high=1.2), description="Mean ESS_θ/ESS_t over all tokens")
     divergent_ess_ratio: Range = Field(Range(low=0.5, high=2.0), description="The same where models differ; warns")
     alpha: Range = Field(Range(low=0.2, high=0.8), description="Mean α")
-    max_kl_difference: float = Field(0.05, gt=0, description="Largest mean |KL(q‖θ) − KL(q‖t)| for kl_symmetry")
+    max_kl_difference: float = Field(0.05, gt=0, description="Largest mean |KL(q‖π_θ) − KL(q‖π_t)| for kl_symmetry")
     guard_alpha: Range = Field(Range(low=0.1, high=0.9), description="Mean α outside of this warns")
     guard_ess_ratio: Range = Field(Range(low=0.5, high=2.0), description="Mean ESS ratio outside of this warns")
     max_leak_rate: Unit = Field(0.02, description="Largest share of kept rows that speak of the teacher's hint")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -176,7 +177,8 @@ class Outcome(StrEnum):
 
 class Verdict(Record):
     """What became of one sample, or of one prompt that never reached the engine. `score` is what the filter that
-    dropped it measured, `scores` what every filter on the way measured, `logged` what filters that only log said."""
+    dropped it measured, `scores` what every filter on the way measured, `logged` what filters that only log said,
+    `duplicate_of` the id of the sample that it repeats, where the filter knows it."""
 
     sample_id: str
     prompt_id: str
@@ -186,6 +188,7 @@ class Verdict(Record):
     score: float | None = None
     scores: dict[str, float] = Field(default_factory=dict)
     logged: dict[str, str] = Field(default_factory=dict)
+    duplicate_of: str = ""
 
 
 class FileRef(Record):
@@ -202,6 +205,10 @@ class GateVerdict(StrEnum):
     WARN = "warn"
     FAIL = "fail"
     NOT_APPLICABLE = "not applicable"
+
+
+_COUNTED = {GateVerdict.PASS: "passed", GateVerdict.WARN: "warned", GateVerdict.FAIL: "failed",
+            GateVerdict.NOT_APPLICABLE: "not applicable"}
 
 
 class GateExample(Record):
@@ -246,6 +253,13 @@ class GateReport(Record):
             if verdict in found:
                 return verdict
         return GateVerdict.PASS
+
+    @property
+    def told(self) -> str:
+        """How many checks have each verdict, the best first."""
+        counts = Counter(check.verdict for check in self.checks)
+        told = (f"{counts[verdict]} {word}" for verdict, word in _COUNTED.items() if counts[verdict])
+        return ", ".join(told) or "no checks"
 
     def failed(self) -> tuple[GateCheck, ...]:
         return tuple(check for check in self.checks if check.verdict is GateVerdict.FAIL)

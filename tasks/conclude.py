@@ -52,8 +52,7 @@ def gate_task(settings: Settings, plan_key: str) -> GateReport:
     with crashes_counted(workspace, plan.key, "gate"):
         report = judge_round(workspace, plan)
     worst = [check.name for check in report.checks if check.verdict in (GateVerdict.FAIL, GateVerdict.WARN)]
-    told = f"{report.verdict.value}, {counted(len(report.checks), 'check')}"
-    told += f"; look at: {', '.join(worst)}" if worst else ""
+    told = f"{report.verdict.value}: {report.told}" + (f"; look at: {', '.join(worst)}" if worst else "")
     get_run_logger().info(told)
     emit(Event("gate", text=told))
     gate_artifact(plan.dataset, plan.version, report)

@@ -7,14 +7,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.keeping import prune, pull, verify
-from flows.commands.located import dataset_option, latest_name, open_versions, open_workspace
+from flows.commands.located import dataset_option, found_version, latest_name, open_versions, open_workspace
 from flows.commands.options import config_option
-from flows.console import add_row, err, out
+from flows.console import add_row, err, out, print_table, told_time
 from qstar_core.errors import IntegrityError, NotFoundError
 from qstar_core.plural import counted
 from qstar_core.records import Manifest
 from qstar_core.selection.shares import shortfalls
 from qstar_core.stages.difference import Difference, difference
+from qstar_core.stages.staging import StagedVersions, staged_datasets
+from qstar_core.stages.workspace import Workspace
+from qstar_core.store.finding import LATEST
 from qstar_core.store.versions import Versions, dataset_names
 
 
@@ -31,9 +34,13 @@ for command in (verify, prune, pull):
 @config_option
 @dataset_option
 @click.option("--names", is_flag=True, help="Print the names of the versions only, one a line")
-def list_versions(config_path: str | None, dataset: str | None, names: bool) -> None:
+@click.option("--staged", "only_staged", is_flag=True, help="What is not published instead, and why")
+def list_versions(config_path: str | None, dataset: str | None, names: bool, only_staged: bool) -> None:
     """All versions, newest first; * marks the latest."""
     workspace = open_workspace(config_path)
+    if only_staged:
+        _list_staged(workspace, (dataset,) if dataset else staged_datasets(workspace), names)
+        return
     known = dataset_names(workspace.store)
     if names:
         dataset = dataset or workspace.settings.dataset
@@ -48,7 +55,17 @@ def list_versions(config_path: str | None, dataset: str | None, names: bool) -> 
     elif not found:
         out.print("no versions yet: `qstar demo` makes the first")
     else:
-        out.print(_versions_table(found))
+        print_table(_versions_table(found))
+
+
+def _list_staged(workspace: Workspace, known: tuple[str, ...], names: bool) -> None:
+    found = [(waiting, name) for waiting in (StagedVersions(workspace, dataset) for dataset in known)
+             for name in waiting.names()]
+    if not found and not names:
+        out.print("nothing is staged")
+    for waiting, name in found:
+        told = name if names else waiting.why(name)
+        out.print(told, highlight=False, soft_wrap=True, markup=False)
 
 
 def _newest_first(versions: Versions) -> list[tuple[Manifest, str]]:
@@ -68,27 +85,30 @@ def _versions_table(found: list[tuple[Manifest, str]]) -> Table:
     table = Table("", "dataset", "version", "rows", "gate", "tokens/s", "created", box=None)
     for manifest, mark in found:
         add_row(table, mark, manifest.dataset, manifest.version, str(manifest.rows), manifest.gate.verdict.value,
-                      f"{manifest.speed.get('tokens_per_second', 0):,.0f}", manifest.created)
+                      f"{manifest.speed.get('tokens_per_second', 0):,.0f}", told_time(manifest.created))
     return table
 
 
 @datasets.command()
-@click.argument("version", required=False)
+@click.argument("version", default=LATEST)
 @config_option
 @dataset_option
-def show(version: str | None, config_path: str | None, dataset: str | None) -> None:
-    """One version in full: gate, funnel, models, files. Without a name, the latest."""
-    _, versions = open_versions(config_path, dataset)
-    manifest = versions.manifest(version or latest_name(versions))
+def show(version: str, config_path: str | None, dataset: str | None) -> None:
+    """One version in full, published or staged: gate, funnel, models, files. Without a name, the latest."""
+    workspace = open_workspace(config_path)
+    workspace, versions, name = found_version(workspace, dataset or workspace.settings.dataset, version)
+    manifest = versions.manifest(name)
     out.print(f"[bold]{escape(f'{manifest.dataset} {manifest.version}')}[/bold]  {counted(manifest.rows, 'row')}, gate "
-              f"{manifest.gate.verdict.value}, created {manifest.created}")
-    out.print(f"at {versions.reference(manifest.version).uri}", highlight=False, soft_wrap=True, markup=False)
+              f"{manifest.gate.verdict.value}, created {manifest.created}", soft_wrap=True)
+    if isinstance(versions, StagedVersions):
+        out.print(f"staged, not published: {versions.why(name)}", highlight=False, soft_wrap=True, markup=False)
+    out.print(f"at {workspace.store.locate(versions.key(name))}", highlight=False, soft_wrap=True, markup=False)
     replayed = [f"{count} of its rows come from {name}" for name, count in manifest.replay.items()]
     for told in (*replayed, *shortfalls(manifest.shares)):
         out.print(told, highlight=False, soft_wrap=True, markup=False)
     for table in (_gate(manifest), _funnel(manifest), _models(manifest), _files(manifest)):
         out.print()
-        out.print(table)
+        print_table(table)
 
 
 @datasets.command()
@@ -103,7 +123,7 @@ def diff(old: str, new: str | None, config_path: str | None, dataset: str | None
     table = Table("", found.old, found.new, box=None, title=f"{versions.dataset}: {found.old} → {found.new}")
     for line in found.lines:
         add_row(table, line.name, line.old, line.new)
-    out.print(table)
+    print_table(table)
 
 
 @datasets.command()
@@ -167,6 +187,6 @@ def _models(manifest: Manifest) -> Table:
 def _files(manifest: Manifest) -> Table:
     table = Table("file", "rows", "bytes", "sha256", box=None)
     for ref in manifest.files:
-        name = ref.key.split("/versions/", 1)[-1].split("/", 1)[-1]
+        name = ref.key.split("/", 4)[-1]
         add_row(table, name, "" if ref.rows is None else str(ref.rows), f"{ref.bytes:,}", ref.sha256[:16])
     return table

@@ -11,7 +11,7 @@ import rich_click as click
 from rich.table import Table
 
 from flows.commands.options import SettingsCommand, config_option, given_flags, setting_flags
-from flows.console import err, out
+from flows.console import err, out, print_table
 from flows.packaged import find_config
 from flows.serve import ensure_server
 from qstar_core.config import Settings
@@ -39,7 +39,7 @@ def deploy(config_path: str | None, dry_run: bool, target: Path | None) -> None:
         target.write_text(document(settings), encoding="utf-8")
         out.print(f"{target}", highlight=False, soft_wrap=True, markup=False)
         return
-    out.print(_table(apply_catalogue(settings, dry_run)))
+    print_table(_table(apply_catalogue(settings, dry_run)))
     if dry_run:
         out.print("nothing was changed")
 

@@ -16,7 +16,7 @@ import rich_click as click
 from rich.table import Table
 
 from flows.commands.options import SettingsCommand, config_option, given_flags, setting_flags
-from flows.console import out
+from flows.console import print_table
 from flows.packaged import find_config
 from flows.serve import running_server, without_credentials
 from qstar_core.config import Settings
@@ -58,7 +58,7 @@ def doctor(config_path: str | None) -> None:
     for finding in findings:
         state = f"[{colours[finding.state]}]{finding.state.value}[/]"
         table.add_row(state, finding.subject, finding.told, finding.todo)
-    out.print(table)
+    print_table(table)
     if any(finding.state is State.FAIL for finding in findings):
         raise QstarError("this machine is not ready", "see the lines marked fail")
 

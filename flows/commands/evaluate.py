@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from flows.commands.options import SettingsCommand, config_option, given_flags, setting_flags
-from flows.console import err, out
+from flows.console import err, out, print_table
 from flows.packaged import find_config
 from qstar_core.configload import load_settings
 from qstar_core.stages.workspace import Workspace, today
@@ -51,7 +51,7 @@ def evaluate(config_path: str | None, model: str | None, against: str | None, ki
     with evaluation_view() as show:
         scores = [score_of(settings, store, ref, suite, show) for ref in models]
     out.print(f"suite {suite.hash[:16]}, {told_problems(suite)}", highlight=False, soft_wrap=True, markup=False)
-    out.print(score_table(scores, settings.evaluation.confidence))
+    print_table(score_table(scores, settings.evaluation.confidence))
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def told_problems(suite: Suite) -> str:
 
 
 def score_table(scores: list[Score], confidence: float) -> Table:
-    headings = [escape(f"{score.model} {score.sha256[:8]}") for score in scores]
+    headings = [escape(f"{_model(score.model)} {score.sha256[:8]}") for score in scores]
     table = Table("measure", *headings, "problems", "interval by", box=None,
                   title=f"value [{confidence:.0%} interval]", title_justify="left")
     found = [{measure.name: measure for measure in score.measures} for score in scores]
@@ -84,6 +84,11 @@ def score_table(scores: list[Score], confidence: float) -> Table:
         known = next(measure for measure in of_name if measure is not None)
         table.add_row(escape(name), *map(_shown, of_name), str(known.n), known.method)
     return table
+
+
+def _model(name: str) -> str:
+    """A checkpoint of the store by its id, a folder by its own name; its hash stands beside it."""
+    return name.rstrip("/").rpartition("/")[2] if name.startswith(("/", "checkpoints/")) else name
 
 
 def _shown(measure: Measure | None) -> str:

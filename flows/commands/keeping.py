@@ -11,9 +11,9 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 from rich.table import Table
 
-from flows.commands.located import dataset_option, open_versions, open_workspace
+from flows.commands.located import dataset_option, found_version, open_versions, open_workspace
 from flows.commands.options import config_option
-from flows.console import add_row, err, out
+from flows.console import add_row, err, out, print_table
 from qstar_core.errors import IntegrityError, NotFoundError, StoreError, UnavailableError
 from qstar_core.plural import counted
 from qstar_core.stages.needed import ALL
@@ -23,9 +23,8 @@ from qstar_core.stages.pulling import pull as fetch
 from qstar_core.stages.verifying import Verified
 from qstar_core.stages.verifying import verify as check
 from qstar_core.stages.workspace import Workspace
-from qstar_core.store.finding import LATEST, find_version
-from qstar_core.store.opening import open_store
-from qstar_core.store.versions import Versions, dataset_names
+from qstar_core.store.finding import LATEST
+from qstar_core.store.versions import VersionReader, Versions, dataset_names
 
 
 @click.command()
@@ -38,10 +37,11 @@ def verify(version: str, every: bool, config_path: str | None, dataset: str | No
     workspace, versions = open_versions(config_path, dataset)
     if every:
         names = (dataset,) if dataset else dataset_names(workspace.store)
-        todo = [(workspace, known, name) for known in (Versions(workspace.store, name) for name in names)
-                for name in known.names()]
+        todo: list[tuple[Workspace, VersionReader, str]] = [
+            (workspace, known, name) for known in (Versions(workspace.store, name) for name in names)
+            for name in known.names()]
     else:
-        todo = [_found(workspace, versions, version)]
+        todo = [found_version(workspace, versions.dataset, version)]
     bad = [f"{known.dataset} {name}" for space, known, name in todo if not _verified(space, known, name)]
     if bad:
         raise IntegrityError(f"{len(bad)} of {counted(len(todo), 'version')} failed: {', '.join(bad)}",
@@ -50,7 +50,7 @@ def verify(version: str, every: bool, config_path: str | None, dataset: str | No
         raise NotFoundError("there is no version to verify", "run `qstar demo`, or name a dataset")
 
 
-def _verified(workspace: Workspace, versions: Versions, version: str) -> bool:
+def _verified(workspace: Workspace, versions: VersionReader, version: str) -> bool:
     try:
         with _bytes_bar(f"{versions.dataset} {version}") as on_bytes:
             found: Verified = check(workspace, versions, version, on_bytes)
@@ -73,9 +73,9 @@ def _verified(workspace: Workspace, versions: Versions, version: str) -> bool:
 @config_option
 @dataset_option
 def pull(version: str, folder: Path | None, config_path: str | None, dataset: str | None) -> None:
-    """Copy a version to a folder: its name, `latest`, or its address. Goes on where an earlier pull ended."""
+    """Copy a version, published or staged, to a folder: its name, `latest`, or its address. Goes on where it ended."""
     workspace, versions = open_versions(config_path, dataset)
-    space, known, name = _found(workspace, versions, version)
+    space, known, name = found_version(workspace, versions.dataset, version)
     with _bytes_bar(f"{known.dataset} {name}") as on_bytes:
         found = fetch(space.store, known, name, (folder or Path(name)).absolute(),
                       workspace.settings.store.s3.max_concurrency, on_bytes)
@@ -101,7 +101,7 @@ def prune(keep: int | None, older_than: float | None, staged_older_than: float, 
     workspace = open_workspace(config_path)
     rule = Rule(keep, older_than, staged_older_than, ALL if generations is None else generations)
     plan = plan_prune(workspace, dataset or workspace.settings.dataset, rule)
-    out.print(_plan_table(plan))
+    print_table(_plan_table(plan))
     for version, why in plan.kept.items():
         _say(f"stays: {version}, because {why}")
     if not yes:
@@ -120,13 +120,6 @@ def _plan_table(plan: PrunePlan) -> Table:
     for removal in plan.removals:
         add_row(table, removal.name, removal.kind.value, str(len(removal.files)), decimal(removal.bytes), removal.why)
     return table
-
-
-def _found(workspace: Workspace, versions: Versions, version: str) -> tuple[Workspace, Versions, str]:
-    settings = workspace.settings
-    store, known, name = find_version(workspace.store, versions.dataset, version,
-                                      lambda uri: open_store(uri, settings.store.s3))
-    return Workspace(settings, store), known, name
 
 
 def _say(line: str) -> None:

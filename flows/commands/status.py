@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.options import config_option
-from flows.console import out
+from flows.console import print_table
 from flows.packaged import find_config
 from flows.serve import ensure_server, running_server
 from flows.workers import running_workers, store_of
@@ -33,7 +33,7 @@ def status(config_path: str | None, dataset: str | None) -> None:
     table = Table(box=None, show_header=False)
     for name, told in (*_server(settings), *_version(settings), *_undone(settings)):
         table.add_row(name, escape(told))
-    out.print(table)
+    print_table(table)
 
 
 def _server(settings: Settings) -> list[tuple[str, str]]:

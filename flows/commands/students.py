@@ -11,7 +11,7 @@ from rich.table import Table
 
 from flows.commands.evaluate import evaluation_view, score_table, told_problems
 from flows.commands.options import SettingsCommand, config_option, given_flags, setting_flags
-from flows.console import err, out
+from flows.console import err, out, print_table, told_time
 from flows.packaged import find_config
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
@@ -51,8 +51,8 @@ def list_lines(config_path: str | None, line: str | None) -> None:
         past = history(store, one)
         current, _ = pointer(store, one)
         table.add_row(one, escape(_name(current)), "" if current is None else current.sha256[:16], str(len(past)),
-                      past[-1].created if past else "")
-    out.print(table)
+                      told_time(past[-1].created) if past else "")
+    print_table(table)
 
 
 @students.command()
@@ -71,11 +71,11 @@ def show(config_path: str | None, line: str | None) -> None:
     if past and current != past[-1].checkpoint:
         out.print("The pointer does not hold the last student of the history: it was set by hand, or a promotion was "
                   "cut off, which the next one completes.", style="yellow")
-    out.print(_history(past))
+    print_table(_history(past))
     decided = next((one.decision for one in reversed(past) if one.decision is not None), None)
     if decided is not None:
         out.print()
-        out.print(_reasons(decided))
+        print_table(_reasons(decided))
 
 
 @students.command(cls=SettingsCommand)
@@ -149,13 +149,14 @@ def _opened(config_path: str | None, line: str | None) -> tuple[ObjectStore, str
 
 
 def _name(checkpoint: Checkpoint | None) -> str:
-    return "none" if checkpoint is None else checkpoint.uri
+    """A checkpoint of the line by its id, another model by where it lies."""
+    return "none" if checkpoint is None else checkpoint.id or checkpoint.uri
 
 
 def _tell(found: Comparison, confidence: float) -> None:
     out.print(f"suite {found.suite.hash[:16]}, {told_problems(found.suite)}", highlight=False, soft_wrap=True,
               markup=False)
-    out.print(score_table([score for score in (found.old, found.new) if score is not None], confidence))
+    print_table(score_table([score for score in (found.old, found.new) if score is not None], confidence))
     if found.win_rate is not None:
         plain, controlled, errors = found.win_rate
         for measure in (plain, controlled):
@@ -163,15 +164,15 @@ def _tell(found: Comparison, confidence: float) -> None:
         if errors:
             out.print(f"the judge named no winner in {counted(errors, 'comparison')}", style="yellow")
     out.print()
-    out.print(_reasons(found.decision))
+    print_table(_reasons(found.decision))
 
 
 def _history(past: tuple[Promotion, ...]) -> Table:
     table = Table("", "move", "student", "sha256", "created", "reason", box=None)
     for one in past:
         told = one.reason or (f"back to {one.restores}" if one.restores else "")
-        table.add_row(str(one.number), one.move.value, escape(one.checkpoint.uri), one.checkpoint.sha256[:16],
-                      one.created, escape(told))
+        table.add_row(str(one.number), one.move.value, escape(_name(one.checkpoint)), one.checkpoint.sha256[:16],
+                      told_time(one.created), escape(told))
     return table
 
 

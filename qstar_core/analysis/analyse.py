@@ -80,7 +80,7 @@ def _shares(file: FileStatistics) -> dict[str, str]:
     shown = {f"{s.column} in [{s.low}, {s.high}]": "" if s.share is None else f"{100 * s.share:.1f} %"
              for s in file.shares}
     if file.kl_gap is not None:
-        shown["KL(q‖θ) − KL(q‖t)"] = _with_interval(file.kl_gap.mean, file.kl_gap.interval)
+        shown["KL(q‖π_θ) − KL(q‖π_t)"] = _with_interval(file.kl_gap.mean, file.kl_gap.interval)
     return shown
 
 

@@ -144,7 +144,8 @@ def _checked(row: Any, where: str) -> dict[str, Any]:
 
 
 def _labels(paths: Sequence[Path]) -> tuple[str, ...]:
-    """File names, with as many parent folders as it takes to tell them apart, then a running number."""
+    """A version by its manifest; else file names, with as many parent folders as it takes to tell them apart, then a
+    running number."""
     def tail(path: Path, depth: int) -> str:
         return "/".join(path.resolve().parts[-depth:])
 
@@ -154,6 +155,15 @@ def _labels(paths: Sequence[Path]) -> tuple[str, ...]:
         depth += 1
     labels: list[str] = []
     for path in paths:
-        label, count = tail(path, depth), sum(seen.resolve() == path.resolve() for seen in paths[: len(labels)])
+        label = _version(path) or tail(path, depth)
+        count = sum(seen.resolve() == path.resolve() for seen in paths[: len(labels)])
         labels.append(f"{label} ({count + 1})" if count else label)
     return tuple(labels)
+
+
+def _version(path: Path) -> str | None:
+    try:
+        found = json.loads((path / "manifest.json").read_bytes())
+        return f"{found['dataset']} {found['version']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

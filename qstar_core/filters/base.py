@@ -28,10 +28,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a filter measured. Without a reason the sample is kept."""
+    """What a filter measured. Without a reason the sample is kept. `duplicate_of` is the id of a sample it repeats."""
 
     reason: str | None = None
     score: float | None = None
+    duplicate_of: str = ""
 
 
 Judgement = Finding | str | None

@@ -88,7 +88,7 @@ class FilterChain:
                 self._count(state)
                 yield item, Verdict(sample_id=given.sample.id, prompt_id=given.sample.prompt_id, outcome=state.outcome,
                                     stage=state.stage, reason=state.reason, score=state.score, scores=state.scores,
-                                    logged=state.logged)
+                                    logged=state.logged, duplicate_of=state.duplicate_of)
 
     def funnel(self) -> tuple[FunnelStep, ...]:
         return tuple(

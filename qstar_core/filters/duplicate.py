@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from qstar_core.filters.base import Candidate, Filter, Options
+from qstar_core.filters.base import Candidate, Filter, Finding, Options
 from qstar_core.filters.context import FilterContext
 
 
@@ -13,12 +13,12 @@ class DuplicateFilter(Filter[Options]):
 
     def __init__(self, options: Options, context: FilterContext) -> None:
         super().__init__(options, context)
-        self._seen: set[bytes] = set()
+        self._first: dict[bytes, str] = {}  # the id of the first sample that says it
 
-    def judge(self, candidate: Candidate) -> str | None:
+    def judge(self, candidate: Candidate) -> Finding | None:
         text = " ".join(candidate.sample.completion.split())
         digest = hashlib.sha256(f"{candidate.prompt.id}\x00{text}".encode("utf-8", "surrogatepass")).digest()[:16]
-        if digest in self._seen:
-            return "exact duplicate"
-        self._seen.add(digest)
+        if digest in self._first:
+            return Finding("exact duplicate", duplicate_of=self._first[digest])
+        self._first[digest] = candidate.sample.id
         return None

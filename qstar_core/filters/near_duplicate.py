@@ -33,13 +33,13 @@ class NearDuplicateFilter(Filter[NearDuplicateOptions]):
     def __init__(self, options: NearDuplicateOptions, context: FilterContext) -> None:
         super().__init__(options, context)
         self._index: Any = None
-        self._known: list[tuple[str, bool, bool, Signature]] = []  # prompt, long enough, earlier, signature
+        self._known: list[tuple[str, bool, str | None, Signature]] = []  # prompt, long enough, sample, signature
 
     def judge(self, candidate: Candidate) -> Finding | None:
         """The score is the estimated similarity to the nearest text before."""
         if self._index is None:
             self._open()
-        return self._judge(candidate.prompt.id, candidate.sample.completion, earlier=False)
+        return self._judge(candidate.prompt.id, candidate.sample.completion, candidate.sample.id)
 
     def _open(self) -> None:
         from datasketch import MinHashLSH
@@ -47,9 +47,10 @@ class NearDuplicateFilter(Filter[NearDuplicateOptions]):
         self._index = MinHashLSH(threshold=self._options.threshold, num_perm=self._options.permutations)
         if self._options.earlier:
             for row in self._context.earlier():
-                self._judge(row.prompt_id, row.completion, earlier=True)
+                self._judge(row.prompt_id, row.completion, None)
 
-    def _judge(self, prompt_id: str, completion: str, earlier: bool) -> Finding | None:
+    def _judge(self, prompt_id: str, completion: str, sample_id: str | None) -> Finding | None:
+        """`sample_id` is None for a row of the version before."""
         from datasketch import MinHash
 
         text = words_and_signs(completion.casefold())
@@ -59,15 +60,15 @@ class NearDuplicateFilter(Filter[NearDuplicateOptions]):
         hashes.update_batch([gram.encode("utf-8", "surrogatepass") for gram in grams(text, self._options.ngram)])
         signature = hashes.hashvalues.astype(np.uint32)
         long = len(text) >= self._options.min_words
-        best, found = 0.0, None
+        best, found, like = 0.0, None, ""
         for key in self._index.query(hashes):
-            other_prompt, other_long, other_earlier, other = self._known[key]
+            other_prompt, other_long, other_id, other = self._known[key]
             if prompt_id == other_prompt or (self._options.across_prompts and long and other_long):
                 similarity = float(np.mean(signature == other))
                 if similarity > best:
-                    best, found = similarity, _EARLIER if other_earlier else "near-duplicate"
+                    best, found, like = similarity, "near-duplicate" if other_id else _EARLIER, other_id or ""
         if found is not None and best >= self._options.threshold:
-            return Finding(found, best)
+            return Finding(found, best, like)
         self._index.insert(len(self._known), hashes, check_duplication=False)
-        self._known.append((prompt_id, long, earlier, signature))
+        self._known.append((prompt_id, long, sample_id, signature))
         return None

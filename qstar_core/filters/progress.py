@@ -29,6 +29,7 @@ class Progress:
     stage: str = ""
     reason: str = ""
     score: float | None = None
+    duplicate_of: str = ""
     scores: dict[str, float] = field(default_factory=dict)
     logged: dict[str, str] = field(default_factory=dict)
 
@@ -48,7 +49,7 @@ class Progress:
             self.logged[step.name] = finding.reason
         else:
             self.outcome, self.stage = Outcome.DROPPED, step.name
-            self.reason, self.score = finding.reason, finding.score
+            self.reason, self.score, self.duplicate_of = finding.reason, finding.score, finding.duplicate_of
 
 
 def advance(steps: Sequence[Step], candidates: Sequence[Candidate], states: Sequence[Progress]) -> None:

@@ -22,12 +22,18 @@ class Limits:
 
     def excess(self, values: Values) -> Values:
         """By how much values lie outside; 0 or less inside, NaN for NaN."""
-        below = -np.inf if self.low is None else self.low - values
-        above = -np.inf if self.high is None else values - self.high
-        return np.asarray(np.maximum(below, above))
+        none = np.full_like(values, -np.inf)
+        return np.asarray(np.maximum(none if self.low is None else self.low - values,
+                                     none if self.high is None else values - self.high))
 
     def allow(self, value: float) -> bool:
         return not (self.low is not None and value < self.low) and not (self.high is not None and value > self.high)
+
+    def broken(self, value: float, interval: tuple[float, float] | None) -> Limits:
+        """Those that the value breaks; where it breaks none, those that its interval reaches beyond."""
+        least, most = interval if self.allow(value) and interval is not None else (value, value)
+        return Limits(self.low if self.low is not None and least < self.low else None,
+                      self.high if self.high is not None and most > self.high else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +65,15 @@ class Check(Protocol):
 
 def shares(numerator_N: Values, denominator_N: Values, prompt_N: Codes, id_N: Ids, limits: Limits,
            note: str) -> Measured:
-    """Σ numerator / Σ denominator over rows that have both; the worst rows are those whose share is farthest off."""
+    """Σ numerator / Σ denominator over rows that have both; the worst rows are those whose share is farthest off, on
+    the side on which all together are."""
     has_N = np.isfinite(numerator_N) & np.isfinite(denominator_N) & (denominator_N > 0)
     parts = np.stack([numerator_N[has_N], denominator_N[has_N]], axis=1)
     value, interval = estimate(parts, prompt_N[has_N], ratio)
     own = parts[:, 0] / parts[:, 1]
-    return Measured(value, interval, note, worst_rows(own, limits.excess(own), id_N[has_N]))
+    if value is None:
+        return Measured(None, note=note)
+    return Measured(value, interval, note, worst_rows(own, limits.broken(value, interval).excess(own), id_N[has_N]))
 
 
 def moved(parts_N_K: Values, prompt_N: Codes, combine: Combine, note: str) -> Measured:

@@ -17,6 +17,8 @@ _TAGS = frozenset(("a", "b", "br", "div", "em", "h1", "h2", "h3", "h4", "h5", "h
                    "small", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"))
 _VOID = frozenset(("br", "hr"))
 _DROPPED = frozenset(("script", "style", "nav", "head", "title", "button", "label", "footer"))  # with what is in them
+# Headings of the library over what is not here. Values of the data stand in tables, which keep all of their text.
+_EMPTY = frozenset(("Actions", "Validation Filter:", "Table of Contents", "Data asset: None"))
 _STYLE = """
 :root{color-scheme:light dark}body{font:15px/1.45 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{border:1px solid #8886;padding:.3rem .6rem;text-align:left;
@@ -37,7 +39,9 @@ def static_page(page: str, title: str) -> str:
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n")
+            f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n"
+            '<p><a href="../report.html">Report of the version</a></p>\n'
+            f"{body}\n</body></html>\n")
 
 
 class _Reader(HTMLParser):
@@ -71,8 +75,10 @@ class _Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._dropped:
             text = " ".join(data.split())
-            space = " " if data[:1].isspace() or data[-1:].isspace() else ""
-            self.parts.append(html.escape(text) + space)
+            if text in _EMPTY and "table" not in self._open:
+                return
+            before, after = (" " if end.isspace() else "" for end in (data[:1], data[-1:]))
+            self.parts.append(f"{before}{html.escape(text)}{after}" if text else before)
 
     def _status(self, css: str) -> None:
         """The library tells success by an icon of a font that is not here."""

@@ -30,7 +30,7 @@ def candidate(settings: Settings, store: ObjectStore, name: str) -> tuple[ModelR
     return found, Checkpoint(uri=_uri(found), sha256=own_hash(found), line=line)
 
 
-def standing(settings: Settings, store: ObjectStore, new: ModelRef) -> ModelRef | None:
+def standing(settings: Settings, store: ObjectStore, new: ModelRef | None = None) -> ModelRef | None:
     """Whom the new student has to beat: the promoted one of the line; before the first promotion the model in use,
     `student.initial` or else `student.model`. None where neither names another model than the new one."""
     student = settings.student
@@ -39,7 +39,7 @@ def standing(settings: Settings, store: ObjectStore, new: ModelRef) -> ModelRef 
     for name, revision in ((student.initial, None), (student.model, student.revision)):
         if name is not None and name != LATEST:
             found = resolve(name, revision, base=student.base)
-            if found.sha256 != new.sha256:
+            if new is None or found.sha256 != new.sha256:
                 return found
     return None
 

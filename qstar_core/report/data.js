@@ -56,7 +56,7 @@ class Store {
     const names = Array.from({ length: Math.ceil(this.length / this.index.texts_a_block) }, (_, n) => `texts-${n}`);
     const texts = (await Promise.all(names.map((name) => this.block(name)))).flat();
     return texts.map(({ student, teacher, completion, answer, error }, at) => [
-      this.columns.id[at], this.columns.prompt[at], completion, answer ?? "", error, student.join(""), teacher.join(""),
+      this.columns.id[at], this.columns.prompt[at], this.why(at).stage, this.why(at).reason, completion, answer ?? "", error, student.join(""), teacher.join(""),
     ].join("\n").toLowerCase());
   }
 

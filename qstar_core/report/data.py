@@ -40,7 +40,8 @@ class ShownSample:
 @dataclass(frozen=True, slots=True)
 class ReportData:
     """`replay` counts the rows of earlier versions, by version; the funnel does not. `samples` are those that the
-    browser may show, the most wanted first, out of `total`; the page is to stay below `megabytes`."""
+    browser may show, the most wanted first, out of `total`; the page is to stay below `megabytes`. `files` lie
+    beside the page."""
 
     dataset: str
     version: str
@@ -56,3 +57,4 @@ class ReportData:
     total: int
     megabytes: float
     replay: dict[str, int] = field(default_factory=dict)
+    files: tuple[str, ...] = ()

@@ -20,6 +20,10 @@ class Browser {
     for (const choice of document.querySelectorAll("input[name=by]")) {
       choice.addEventListener("change", () => { this.section.dataset.by = choice.value; });
     }
+    this.detail.addEventListener("click", (event) => {
+      const link = event.target.closest("a[data-prompt]");
+      if (link) this.follow(true, link.getAttribute("href"));
+    });
     byId("sample-before").addEventListener("click", () => this.step(-1));
     byId("sample-after").addEventListener("click", () => this.step(1));
     addEventListener("hashchange", () => this.follow(true));
@@ -27,7 +31,7 @@ class Browser {
     return this.ask().then(() => this.follow(false));
   }
 
-  /** The reasons as choices, and how many samples each outcome and reason has. */
+  /** The reasons as choices, and how many samples each has. */
   fillReasons() {
     const counts = this.store.index.reasons.map(() => 0);
     for (const why of this.store.columns.why) counts[why] += 1;
@@ -35,10 +39,6 @@ class Browser {
       const name = [outcome, stage, reason].filter(Boolean).join(" · ");
       this.form.elements.why.append(make("option", { value: why }, `${name} (${counts[why].toLocaleString("en-US")})`));
     });
-    for (const outcome of this.store.index.outcomes) {
-      const total = counts.filter((_, why) => this.store.index.reasons[why][0] === outcome).reduce((a, b) => a + b, 0);
-      byId(`count-${outcome}`).textContent = total.toLocaleString("en-US");
-    }
   }
 
   query() {
@@ -46,6 +46,7 @@ class Browser {
     const bound = (name) => (elements[name].value === "" ? null : elements[name].valueAsNumber);
     return {
       words: elements.words.value,
+      prompt: elements.prompt.value.trim(),
       outcomes: new Set(this.store.index.outcomes.filter((outcome) => elements[`outcome-${outcome}`].checked)),
       why: elements.why.value === "" ? null : Number(elements.why.value),
       told: elements.told.checked,
@@ -60,7 +61,11 @@ class Browser {
     const query = this.query();
     const texts = query.words.trim() ? await this.store.searchable() : null;
     if (question !== this.asked) return;
-    this.found = select(this.store, query, texts);
+    const { found, counts } = select(this.store, query, texts);
+    this.found = found;
+    for (const [outcome, count] of Object.entries(counts)) {
+      byId(`count-${outcome}`).textContent = count.toLocaleString("en-US");
+    }
     this.table.show(arrange(this.store, this.found, this.order));
     byId("count").textContent = this.found.length === this.store.length ? counted(this.store.length, "sample")
       : `${this.found.length.toLocaleString("en-US")} of ${counted(this.store.length, "sample")}`;
@@ -73,9 +78,14 @@ class Browser {
     this.bounds();
   }
 
-  /** Open what the address names, or else the first sample. */
-  async follow(asked) {
-    const [, id] = /^#sample=(.*)$/s.exec(location.hash) ?? [];
+  /** Open what the address names, or else the first sample; an address that names a prompt lists its samples. */
+  async follow(asked, address = location.hash) {
+    const [, id] = /^#sample=(.*)$/s.exec(address) ?? [];
+    const [, prompt] = /^#prompt=(.*)$/s.exec(address) ?? [];
+    if (prompt !== undefined) {
+      this.form.elements.prompt.value = decoded(prompt);
+      await this.ask();
+    }
     let at = this.table.places[0];
     if (id !== undefined) {
       at = this.store.find(decoded(id));

@@ -13,6 +13,7 @@ import numpy as np
 from qstar_core.records import FunnelStep, GateCheck, GateReport, GateVerdict
 from qstar_core.report.charts import ALPHA_RANGE, ESS_RANGE, share_within
 from qstar_core.report.data import ReportData, Values
+from qstar_core.report.samples import ID_CHARACTERS
 from qstar_core.report.text import cut, number, percent, visible
 
 SPEED_LABELS = {"tokens_per_second": "Tokens per second", "samples_per_minute": "Samples per minute"}
@@ -59,20 +60,18 @@ def gate_sentence(gate: GateReport) -> str:
     def named(verdict: GateVerdict) -> str:
         return ", ".join(visible(c.name) for c in gate.checks if c.verdict is verdict)
 
-    applied = [check for check in gate.checks if check.verdict is not GateVerdict.NOT_APPLICABLE]
-    if not applied:
+    if all(check.verdict is GateVerdict.NOT_APPLICABLE for check in gate.checks):
         return "No check applied to this version."
     failed, warned = named(GateVerdict.FAIL), named(GateVerdict.WARN)
     parts = [f"failed: {failed}"] * bool(failed) + [f"warnings: {warned}"] * bool(warned)
-    passed = sum(check.verdict is GateVerdict.PASS for check in applied)
-    return f"{passed} of {len(applied)} checks passed" + (" — " + "; ".join(parts) if parts else "") + "."
+    return f"Checks: {gate.told}" + (" — " + "; ".join(parts) if parts else "") + "."
 
 
 def check_views(checks: Iterable[GateCheck]) -> tuple[CheckView, ...]:
     return tuple(
         CheckView(cut(check.name, 200), check.verdict.value, check.verdict.name.lower(), number(check.value, 4),
                   _interval(check.interval), _allowed(check.low, check.high), cut(check.note, 1_000),
-                  cut(check.cause, 500), tuple((cut(e.sample_id, 100), number(e.value), cut(e.text, 200))
+                  cut(check.cause, 500), tuple((cut(e.sample_id, ID_CHARACTERS), number(e.value), cut(e.text, 200))
                                                for e in check.examples))
         for check in checks
     )

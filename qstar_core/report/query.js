@@ -8,20 +8,27 @@ const within = (value, [low, high]) => {
   return value !== null && (low === null || value >= low) && (high === null || value <= high);
 };
 
-/** Places of the samples that meet all conditions; `texts` are lower-cased, or null where nothing is searched. */
+/** What is searched for: words, all of which must occur, and phrases in quotes. */
+const terms = (words) => [...words.toLowerCase().matchAll(/"([^"]+)"|[^\s"]+/g)].map(([word, phrase]) => phrase ?? word);
+
+/** Places of the samples that meet all conditions, and how many of each outcome meet all but that on outcomes; `texts`
+ * are lower-cased, or null where nothing is searched. */
 const select = (store, query, texts) => {
-  const words = query.words.trim().toLowerCase();
+  const words = texts === null ? [] : terms(query.words);
+  const counts = Object.fromEntries(store.index.outcomes.map((outcome) => [outcome, 0]));
   const found = [];
   for (let at = 0; at < store.length; at += 1) {
     const why = store.value("why", at);
-    if (!query.outcomes.has(store.index.reasons[why][0])) continue;
     if (query.why !== null && why !== query.why) continue;
+    if (query.prompt && store.value("prompt", at) !== query.prompt) continue;
     if (query.told && store.value("trace", at) === null) continue;
     if (!NUMBERS.every((name) => within(store.value(name, at), query.ranges[name]))) continue;
-    if (words && !texts[at].includes(words)) continue;
-    found.push(at);
+    if (!words.every((word) => texts[at].includes(word))) continue;
+    const [outcome] = store.index.reasons[why];
+    counts[outcome] += 1;
+    if (query.outcomes.has(outcome)) found.push(at);
   }
-  return found;
+  return { found, counts };
 };
 
 /** By a column, ties and missing values last in the page's own order; without a column in that order. */

@@ -75,6 +75,7 @@ def _fixed(data: ReportData, drawn: tuple[Chart, ...]) -> dict[str, Any]:
         "dataset": cut(data.dataset, 200), "version": cut(data.version, 200), "round": cut(data.round, 200),
         "created": cut(data.created, 200), "verdict": data.gate.verdict, "gate_sentence": gate_sentence(data.gate),
         "checks": check_views(data.gate.checks), "figures": key_figures(data), "funnel": funnel_views(data.funnel),
+        "files": tuple(cut(name, 200) for name in data.files),
         "replay": replay_sentence(data.replay), "charts": drawn,
         "models": tuple((cut(role, 200), cut(model.name, 200), cut(model.revision or "—", 200),
                          visible(model.sha256[:16]), cut(model.path, 500)) for role, model in data.models.items()),

@@ -34,6 +34,13 @@ const completionView = (store, texts, tokens) => {
   return [make("div", {}, view.list, more, view.numbers)];
 };
 
+/** The sample that this one repeats; a link where the page has it. */
+const likeView = (store, id) => {
+  if (!id) return [];
+  const at = store.find(id);
+  return [muted(" of "), at === undefined ? isolated(id) : make("a", { href: linkTo(store, at) }, isolated(id))];
+};
+
 /** The whole view of the sample at a place of the store, filled into `detail`. */
 const showSample = async (store, at, detail) => {
   const [texts, tokens] = await Promise.all([store.texts(at), store.tokens(at)]);
@@ -41,9 +48,10 @@ const showSample = async (store, at, detail) => {
   const value = (name) => store.value(name, at);
   detail.replaceChildren(
     make("h3", { id: "detail-title", tabindex: "-1" }, badge(outcome), " ",
-      reason ? isolated(reason) : outcome === "kept" ? "passed every filter" : "no reason given", reason && stage ? muted(" at ", isolated(stage)) : ""),
+      reason ? isolated(reason) : outcome === "kept" ? "passed every filter" : "no reason given", ...likeView(store, value("like")), reason && stage ? muted(" at ", isolated(stage)) : ""),
     make("p", { class: "muted ids" }, make("a", { href: linkTo(store, at) }, isolated(value("id"))),
-      " · prompt ", isolated(value("prompt")), ` · draw ${value("draw")} · finish: ${value("finish")} · `,
+      " · prompt ", make("a", { href: `#prompt=${encodeURIComponent(value("prompt"))}`, "data-prompt": true,
+        title: "All samples of this prompt" }, isolated(value("prompt"))), ` · draw ${value("draw")} · finish: ${value("finish")} · `,
       counted(value("tokens"), "token")),
     texts.error ? make("p", { class: "error" }, make("b", {}, "Error "), make("span", { dir: "auto" }, texts.error)) : "",
     make("div", { class: "prompts" }, promptView("Student’s prompt", texts.student),

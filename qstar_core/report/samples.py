@@ -19,6 +19,7 @@ from qstar_core.report.text import cut, visible
 TOKENS_A_SAMPLE = 2_000
 TOKEN_CHARACTERS = 200
 TEXT_CHARACTERS = 8_000
+ID_CHARACTERS = 80
 EXCERPT_CHARACTERS = 90
 STATUSES = {status.value: status.name for status in AlphaStatus}
 TOKEN_NUMBERS = ("alpha", "tv", "ess_theta", "ess_t", "logp_theta", "logp_t", "logq", "kl_theta", "kl_t",
@@ -33,8 +34,9 @@ def row_of(shown: ShownSample) -> JsonObject:
     """A line of the list; the summary's numbers have their own names."""
     sample, verdict = shown.sample, shown.verdict
     return {
-        "id": cut(sample.id, 80), "prompt": cut(sample.prompt_id, 80), "draw": sample.draw,
+        "id": cut(sample.id, ID_CHARACTERS), "prompt": cut(sample.prompt_id, ID_CHARACTERS), "draw": sample.draw,
         "outcome": verdict.outcome.value, "stage": cut(verdict.stage, 200), "reason": cut(verdict.reason, 500),
+        "like": cut(verdict.duplicate_of, ID_CHARACTERS),
         "finish": sample.finish_reason.value, "tokens": len(sample.token_ids), "score": _rounded(verdict.score),
         "begin": " ".join(visible(sample.completion[: 2 * EXCERPT_CHARACTERS]).split())[:EXCERPT_CHARACTERS],
         **{name: _summary_number(sample.summary, name) for name in SUMMARY_NUMBERS},

@@ -26,8 +26,12 @@ def staged_plan(workspace: Workspace, dataset: str, version: str) -> Plan:
         for info in workspace.store.list(check_key(prefix.removesuffix("/")) + "/"):
             if info.key.endswith(f"/plans/{version}/plan.json"):
                 return load_plan(workspace.store, info.key.removesuffix("/plan.json"))
-    raise NotFoundError(f"dataset {dataset} has no staged version {version!r}",
-                        f"there are: {', '.join(staged_names(workspace, dataset)) or 'none'}")
+    raise not_staged(workspace, dataset, version)
+
+
+def not_staged(workspace: Workspace, dataset: str, version: str) -> NotFoundError:
+    return NotFoundError(f"dataset {dataset} has no staged version {version!r}",
+                         f"there are: {', '.join(staged_names(workspace, dataset)) or 'none'}")
 
 
 def staged_names(workspace: Workspace, dataset: str) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def dataset_card(plan: Plan, found: Staged, gate: GateReport) -> str:
 
 {_block(plan.settings["prompts"]["student"])}
 
-- teacher's prompt template (what it renders to is in none of the files here):
+- teacher's prompt template (what it renders to is in none of the data files; report.html shows it):
 
 {_block(plan.settings["prompts"]["teacher"])}
 

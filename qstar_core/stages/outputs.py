@@ -33,7 +33,7 @@ _FINDINGS = pa.list_(pa.struct([("filter", pa.string()), ("score", pa.float64())
 DIAGNOSTICS = pa.schema([
     ("sample_idx", pa.int64()), ("sample_id", pa.string()), ("prompt_id", pa.string()), ("draw", pa.int32()),
     ("outcome", pa.string()), ("stage", pa.string()), ("reason", pa.string()), ("score", pa.float64()),
-    ("findings", _FINDINGS), *_SUMMARY_TYPES.items(),
+    ("duplicate_of", pa.string()), ("findings", _FINDINGS), *_SUMMARY_TYPES.items(),
 ])
 _TRACE_COLUMNS = ("logp_theta", "logp_t", "logq", "alpha", "entropy_theta", "entropy_t")
 
@@ -73,7 +73,8 @@ def diagnostics_row(sample_idx: int, finished: Finished, verdict: Verdict) -> Js
     summary = sample.summary.model_dump() if sample.summary else dict.fromkeys(_SUMMARY_TYPES)
     return {"sample_idx": sample_idx, "sample_id": sample.id, "prompt_id": sample.prompt_id, "draw": sample.draw,
             "outcome": verdict.outcome.value, "stage": verdict.stage, "reason": verdict.reason,
-            "score": verdict.score, "findings": _findings(verdict), **summary}
+            "score": verdict.score, "duplicate_of": verdict.duplicate_of or None,
+            "findings": _findings(verdict), **summary}
 
 
 def _findings(verdict: Verdict) -> list[JsonObject]:

@@ -6,11 +6,12 @@ Every step can be repeated: a killed publisher is finished by the next run, and 
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from qstar_core.errors import ApprovalNeededError, GateFailedError, IntegrityError, NotFoundError
-from qstar_core.records import DatasetVersion, FileRef, GateCheck, GateVerdict, Manifest
+from qstar_core.records import DatasetVersion, FileRef, GateCheck, GateReport, GateVerdict, Manifest
 from qstar_core.stages.approving import approval_of, needs_approval
 from qstar_core.stages.card import dataset_card
 from qstar_core.stages.footers import columns, read_footer
@@ -51,7 +52,7 @@ def publish(workspace: Workspace, plan: Plan) -> DatasetVersion:
 def _add(workspace: Workspace, plan: Plan, versions: Versions) -> None:
     gate = gate_report(workspace, plan)
     if gate.verdict is GateVerdict.FAIL:
-        raise GateFailedError(refusal(workspace, plan), "see the report; `latest` did not move")
+        raise GateFailedError(refusal(workspace, plan), f"{_where_to_read(workspace, plan)}; `latest` did not move")
     lacking = lacks_approval(workspace, plan)
     if lacking is not None:
         raise lacking
@@ -63,10 +64,8 @@ def lacks_approval(workspace: Workspace, plan: Plan) -> ApprovalNeededError | No
     gate = gate_report(workspace, plan)
     if not needs_approval(plan, gate) or approval_of(workspace, plan) is not None:
         return None
-    warned = ", ".join(check.name for check in gate.checks if check.verdict is GateVerdict.WARN)
-    return ApprovalNeededError(f"{plan.dataset} {plan.version} waits for a person: the gate warns of {warned}",
-                               f"read its report, then `qstar datasets approve {plan.version} --by YOU "
-                               f"--dataset {plan.dataset}`")
+    return ApprovalNeededError(waiting(plan, gate), f"{_where_to_read(workspace, plan)}, then `qstar datasets "
+                               f"approve {plan.version} --by YOU --dataset {plan.dataset}`")
 
 
 def data_docs(workspace: Workspace, version: DatasetVersion) -> tuple[str, ...]:
@@ -88,6 +87,30 @@ def refusal(workspace: Workspace, plan: Plan) -> str:
     return f"the gate refused {plan.dataset} {plan.version}: {'; '.join(map(_objection, failed))}"
 
 
+def waiting(plan: Plan, gate: GateReport) -> str:
+    """What a person is asked to let pass, in one line."""
+    warned = ", ".join(check.name for check in gate.checks if check.verdict is GateVerdict.WARN)
+    return f"{plan.dataset} {plan.version} waits for a person: the gate warns of {warned}"
+
+
+def standing(workspace: Workspace, plan: Plan) -> str:
+    """Why a staged version is not published, in one line."""
+    gate = gate_report(workspace, plan)
+    if gate.verdict is GateVerdict.FAIL:
+        return refusal(workspace, plan)
+    if lacks_approval(workspace, plan) is not None:
+        return waiting(plan, gate)
+    return f"{plan.dataset} {plan.version} was judged, and its publishing did not end: run its round again"
+
+
+def _where_to_read(workspace: Workspace, plan: Plan) -> str:
+    address = workspace.store.locate(report_key(plan))
+    if address.startswith("file:"):
+        return f"read {address}"
+    return (f"read {address}: `qstar datasets pull {plan.version} --dataset {plan.dataset} --out {plan.version}` "
+            "fetches it")
+
+
 def _objection(check: GateCheck) -> str:
     such_as = f", such as sample {check.examples[0].sample_id}" if check.examples else ""
     return (f"{check.name} is {check.value:.4g}, allowed {check.allowed}{such_as} "
@@ -95,30 +118,40 @@ def _objection(check: GateCheck) -> str:
 
 
 def _manifest(workspace: Workspace, plan: Plan, versions: Versions) -> Manifest:
-    found, gate, store = staged(workspace, plan), gate_report(workspace, plan), workspace.store
+    found, store = staged(workspace, plan), workspace.store
     target = versions.key(plan.version)
     told = pages(workspace, plan)
     if all(ref.key != report_key(plan) for ref in told):
         raise IntegrityError(f"{plan.dataset} {plan.version} was judged anew after its report was written",
                              "run the round again")
     files = [_placed(workspace, plan, ref, target) for ref in (*found.files, *told)]
-    files.append(store_bytes(store, f"{target}/README.md", dataset_card(plan, found, gate).encode()))
+    card = dataset_card(plan, found, gate_report(workspace, plan))
+    files.append(store_bytes(store, f"{target}/README.md", card.encode()))
     latest = versions.latest()
+    return described(workspace, plan, files, datetime.now(UTC).isoformat(timespec="seconds"),
+                     parents=(latest.version,) if latest else ())
+
+
+def described(workspace: Workspace, plan: Plan, files: Iterable[FileRef], created: str,
+              parents: tuple[str, ...] = ()) -> Manifest:
+    """The manifest of the round with these files, wherever they lie."""
+    found, files = staged(workspace, plan), tuple(sorted(files, key=lambda ref: ref.key))
     return Manifest(
         dataset=plan.dataset, version=plan.version, round=plan.round, sampling_hash=plan.sampling_hash,
         config_hash=plan.config_hash, code_version=_installed("qstar"),
-        created=datetime.now(UTC).isoformat(timespec="seconds"), run_id=plan.run_id,
+        created=created, run_id=plan.run_id,
         rows=found.kept + sum(found.replay.values()), replay=found.replay, shares=found.shares,
-        files=tuple(sorted(files, key=lambda ref: ref.key)), schemas=_schemas(store, files, target),
-        funnel=found.funnel, gate=gate, models=plan.models,
+        files=files, schemas=_schemas(workspace.store, files), funnel=found.funnel,
+        gate=gate_report(workspace, plan), models=plan.models,
         templates={role: str(plan.settings["prompts"][role]) for role in ("student", "teacher")},
         settings=plan.settings, speed=speed(found), provenance=_provenance(plan),
-        parents=(latest.version,) if latest else (), approval=approval_of(workspace, plan),
+        parents=parents, approval=approval_of(workspace, plan),
     )
 
 
-def _schemas(store: ObjectStore, files: list[FileRef], target: str) -> dict[str, dict[str, str]]:
-    found = {ref.key.removeprefix(f"{target}/"): read_footer(store, ref) for ref in files
+def _schemas(store: ObjectStore, files: Iterable[FileRef]) -> dict[str, dict[str, str]]:
+    """By the files' names below the version's folder, datasets/NAME/…/VERSION."""
+    found = {ref.key.split("/", 4)[-1]: read_footer(store, ref) for ref in files
              if ref.key.endswith(".parquet")}
     return {name: columns(footer) for name, footer in sorted(found.items()) if footer is not None}
 

@@ -22,7 +22,7 @@ from qstar_core.store.integrity import CHUNK, sha256_bytes, sha256_file
 from qstar_core.store.keys import check_key
 from qstar_core.store.objects import ObjectStore
 from qstar_core.store.together import Stop, together
-from qstar_core.store.versions import Versions
+from qstar_core.store.versions import VersionReader
 
 _MARK, _MANIFEST, _PART = ".pull.json", "manifest.json", ".part"
 
@@ -38,11 +38,11 @@ class Pulled:
     bytes: int
 
 
-def pull(store: ObjectStore, versions: Versions, version: str, folder: Path, workers: int,
+def pull(store: ObjectStore, versions: VersionReader, version: str, folder: Path, workers: int,
          on_bytes: OnBytes | None = None) -> Pulled:
     """`on_bytes` hears of bytes that are in place, and of all there are."""
     manifest = versions.manifest(version)
-    data = store.read(f"{versions.key(version)}/{_MANIFEST}")
+    data = versions.manifest_data(version)
     names = {_name(versions, version, ref): ref for ref in manifest.files}
     _check_latest(versions, version, data)
     total = sum(ref.bytes for ref in manifest.files)
@@ -59,7 +59,7 @@ def pull(store: ObjectStore, versions: Versions, version: str, folder: Path, wor
     return Pulled(folder, version, len(names), there, total)
 
 
-def _check_latest(versions: Versions, version: str, manifest: bytes) -> None:
+def _check_latest(versions: VersionReader, version: str, manifest: bytes) -> None:
     """A pointer that is damaged says nothing of a version that was named."""
     latest = None
     with suppress(IntegrityError):
@@ -69,7 +69,7 @@ def _check_latest(versions: Versions, version: str, manifest: bytes) -> None:
                              "it was changed since: pull another version")
 
 
-def _name(versions: Versions, version: str, ref: FileRef) -> str:
+def _name(versions: VersionReader, version: str, ref: FileRef) -> str:
     """Where the file goes. A manifest is data: no name in it leads out of the folder."""
     name = check_key(ref.key).removeprefix(f"{versions.key(version)}/")
     if name == ref.key or name in (_MANIFEST, _MARK) or name.endswith(_PART):

@@ -29,7 +29,7 @@ from qstar_core.store.integrity import store_bytes
 
 T = TypeVar("T")
 _OUTCOMES = tuple(Outcome)
-_VERDICT = ("sample_id", "prompt_id", "outcome", "stage", "reason", "score")
+_VERDICT = ("sample_id", "prompt_id", "outcome", "stage", "reason", "score", "duplicate_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,20 @@ def write_report(workspace: Workspace, plan: Plan) -> WrittenReport:
             gate=gate_report(workspace, plan), models=plan.models, settings=plan.settings, speed=speed(found),
             summaries=summary_columns(workspace, found, scratch), samples=_chosen(workspace, plan, found, scratch),
             total=found.samples, megabytes=workspace.settings.output.report_megabytes, replay=found.replay,
+            files=_beside(workspace, plan, found),
         )
     key = report_key(plan)
     drawn = charts(data.summaries, data.samples)
     page = store_bytes(workspace.store, key, render_report(data, drawn).encode("utf-8", "replace"))
     record_pages(workspace, plan, [*(ref for ref in pages(workspace, plan) if ref.key != key), page])
     return WrittenReport(key, key_figures(data), drawn)
+
+
+def _beside(workspace: Workspace, plan: Plan, found: Staged) -> tuple[str, ...]:
+    """What lies in the version's folder with the page, Data Docs first."""
+    docs = [ref.key for ref in pages(workspace, plan) if ref.key != report_key(plan)]
+    data = [ref.key for ref in found.files]
+    return (*(key.removeprefix(f"{plan.staged_key}/") for key in (*docs, *data)), "README.md", "manifest.json")
 
 
 def speed(found: Staged) -> dict[str, float]:
@@ -108,7 +116,7 @@ def verdicts(workspace: Workspace, found: Staged, scratch: Path) -> Iterator[Ver
     """As refining wrote them, in the order of the plan: no sample is judged twice."""
     path = fetched(workspace.store, found.files, DIAGNOSTICS, scratch)
     for row in parquet_rows(path, [*_VERDICT]):
-        yield Verdict(**{**row, "outcome": Outcome(row["outcome"])})
+        yield Verdict(**{**row, "outcome": Outcome(row["outcome"]), "duplicate_of": row.get("duplicate_of") or ""})
 
 
 def _in_turn(groups: Iterable[list[T]]) -> Iterator[T]:

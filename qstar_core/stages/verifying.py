@@ -17,7 +17,7 @@ from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import sha256_bytes
 from qstar_core.store.objects import ObjectStore
 from qstar_core.store.together import Stop, together
-from qstar_core.store.versions import Versions
+from qstar_core.store.versions import VersionReader
 
 OnBytes = Callable[[int, int], None]
 
@@ -38,7 +38,7 @@ class Verified:
     faults: tuple[Fault, ...]
 
 
-def verify(workspace: Workspace, versions: Versions, version: str, on_bytes: OnBytes | None = None) -> Verified:
+def verify(workspace: Workspace, versions: VersionReader, version: str, on_bytes: OnBytes | None = None) -> Verified:
     """`on_bytes` hears of bytes that were read, and of all there are to read."""
     try:
         manifest = versions.manifest(version)
@@ -95,24 +95,24 @@ def _parquet_rows(store: ObjectStore, ref: FileRef) -> int | None:
     return -1 if footer is None else int(footer.num_rows)
 
 
-def _of_manifest(store: ObjectStore, versions: Versions, version: str, manifest: Manifest) -> Iterator[Fault]:
+def _of_manifest(store: ObjectStore, versions: VersionReader, version: str, manifest: Manifest) -> Iterator[Fault]:
     """What the manifest says of itself, and the hash under which `latest` knows it."""
     rows = next((ref.rows for ref in manifest.files if ref.key.endswith(f"/{DATA}")), None)
     if rows != manifest.rows:
         yield Fault("manifest.json", f"{counted(manifest.rows, 'row')}, its {DATA} has {rows}")
     latest = versions.latest()
     if latest is not None and latest.version == version:
-        found = sha256_bytes(store.read(f"{versions.key(version)}/manifest.json"))
+        found = sha256_bytes(versions.manifest_data(version))
         if found != latest.manifest_sha256:
             yield Fault("manifest.json", f"SHA-256 {found[:12]}…, `latest` recorded {latest.manifest_sha256[:12]}…")
 
 
-def _extra(store: ObjectStore, versions: Versions, manifest: Manifest) -> Iterator[Fault]:
+def _extra(store: ObjectStore, versions: VersionReader, manifest: Manifest) -> Iterator[Fault]:
     known = {ref.key for ref in manifest.files} | {f"{versions.key(manifest.version)}/manifest.json"}
     for info in store.list(f"{versions.key(manifest.version)}/"):
         if info.key not in known:
             yield Fault(_name(versions, manifest.version, info.key), "not in the manifest")
 
 
-def _name(versions: Versions, version: str, key: str) -> str:
+def _name(versions: VersionReader, version: str, key: str) -> str:
     return key.removeprefix(f"{versions.key(version)}/")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -35,6 +36,20 @@ class Latest(Record):
     history: tuple[str, ...]
 
 
+class VersionReader(Protocol):
+    """What it takes to read a version: the folder of its files, its manifest, and the bytes of that."""
+
+    dataset: str
+
+    def key(self, version: str) -> str: ...
+
+    def manifest(self, version: str) -> Manifest: ...
+
+    def manifest_data(self, version: str) -> bytes: ...
+
+    def latest(self) -> Latest | None: ...
+
+
 class Versions:
     def __init__(self, store: ObjectStore, dataset: str) -> None:
         self._store = store
@@ -50,10 +65,13 @@ class Versions:
             if info.key.endswith("/manifest.json") and info.key.count("/") == 4:
                 yield info.key.split("/")[3]
 
+    def manifest_data(self, version: str) -> bytes:
+        return self._store.read(f"{self.key(version)}/manifest.json")
+
     def manifest(self, version: str) -> Manifest:
         """IntegrityError for one that is damaged, or of another version."""
         try:
-            found = Manifest.model_validate_json(self._store.read(f"{self.key(version)}/manifest.json"))
+            found = Manifest.model_validate_json(self.manifest_data(version))
         except NotFoundError:
             known = ", ".join(self.names()) or "none yet"
             raise NotFoundError(f"dataset {self.dataset} has no version {version!r}", f"there are: {known}") from None
@@ -67,9 +85,8 @@ class Versions:
 
     def reference(self, version: str) -> DatasetVersion:
         rows = self.manifest(version).rows
-        data = self._store.read(f"{self.key(version)}/manifest.json")
         return DatasetVersion(dataset=self.dataset, version=version, uri=self._store.locate(self.key(version)),
-                              manifest_sha256=sha256_bytes(data), rows=rows)
+                              manifest_sha256=sha256_bytes(self.manifest_data(version)), rows=rows)
 
     def folders(self) -> dict[str, list[ObjectInfo]]:
         """What lies in the folder of each version, visible or not."""

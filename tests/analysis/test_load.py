@@ -114,3 +114,13 @@ def test_labels_tell_files_apart(tmp_path: Path) -> None:
     assert [source.label for source in load_all([paths[0], paths[0]])] == ["d.jsonl", "d.jsonl (2)"]
     with pytest.raises(DataError, match="no diagnostics file was given"):
         load_all([])
+
+
+def test_a_version_is_named_by_its_manifest(tmp_path: Path) -> None:
+    folder = tmp_path / "0" / "diagnostics"
+    folder.mkdir(parents=True)
+    write_jsonl(folder / "d.jsonl", older_rows(3))
+    (tmp_path / "0" / "manifest.json").write_text('{"dataset": "demo", "version": "1-abc"}')
+    assert [source.label for source in load_all([tmp_path / "0"])] == ["demo 1-abc"]
+    (tmp_path / "0" / "manifest.json").write_text("[]")
+    assert [source.label for source in load_all([tmp_path / "0"])] == ["0"]

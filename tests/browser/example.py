@@ -27,4 +27,5 @@ def report() -> str:
 def _sample(index: int) -> ShownSample:
     outcome, reason = KINDS[index % len(KINDS)]
     return shown_of(index, id=f"sample{index:04d}", outcome=outcome, reason=reason, length=20 + index % 50,
-                    question=f"Question {index}: how many CLIPS?", answer=str(index))
+                    question=f"Question {index}: how many CLIPS?", answer=str(index), prompt=f"p{index % 60}",
+                    duplicate_of=f"sample{index - 2:04d}" if reason == "exact duplicate" else "")

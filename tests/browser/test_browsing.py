@@ -38,7 +38,7 @@ TOLD = [index for index, shown in enumerate(SAMPLES) if shown.sample.summary is 
 def test_it_opens_from_disk_and_shows_the_first_sample(open_page: Open) -> None:
     page = open_page(report())
     assert count(page) == COUNT and ids(page) == [f"sample{index:04d}" for index in range(50)]
-    expect(page.locator("#detail .ids a")).to_have_text("sample0000")
+    expect(page.locator("#detail .ids a").first).to_have_text("sample0000")
     expect(page.get_by_text("240 of 10,000 samples are in this file, 180 of them token by token")).to_be_visible()
     assert page.evaluate("scrollY") == 0
 
@@ -60,7 +60,9 @@ def test_outcomes_and_reasons_can_be_chosen(open_page: Open) -> None:
     page.get_by_label("Reason").select_option(label="dropped · verify · exact duplicate (60)")
     assert count(page) == 60
     assert set(page.locator("#rows .why").all_inner_texts()) == {"exact duplicate"}
+    assert page.locator("#count-kept").inner_text() == "0" and page.locator("#count-dropped").inner_text() == "60"
     page.get_by_role("checkbox", name="dropped").uncheck()
+    assert page.locator("#count-dropped").inner_text() == "60", "an outcome's count does not follow its own box"
     assert count(page) == 0 and page.locator("#page-now").inner_text() == "nothing found"
 
 
@@ -83,7 +85,8 @@ def test_ranges_agree_with_the_data(open_page: Open, label: str, name: str, low:
 
 
 @pytest.mark.parametrize(("words", "found"), [
-    ("question 23:", 1), ("QUESTION 23", 11), ("nan logits", 60), ("sample0007", 1), ("no such text", 0), ("(", 0),
+    ("\"question 23:\"", 1), ("QUESTION 23", 16), ("clips?   question \"23:\"", 3), ("exact duplicate", 60),
+    ("verify wrong", 60), ("\"", COUNT), ("nan logits", 60), ("sample0007", 1), ("no such text", 0), ("(", 0),
     ("<script>", 0), ("the answer is 24", COUNT),
 ])
 def test_search_looks_through_all_texts(open_page: Open, words: str, found: int) -> None:
@@ -113,16 +116,16 @@ def test_the_list_has_pages_and_an_order(open_page: Open) -> None:
 
 def test_an_address_opens_its_sample(open_page: Open) -> None:
     page = open_page(report(), fragment="#sample=sample0133")
-    expect(page.locator("#detail .ids a")).to_have_text("sample0133")
+    expect(page.locator("#detail .ids a").first).to_have_text("sample0133")
     expect(page.locator("#rows tr[aria-current]")).to_contain_text("Natalia")
     assert "101 – 150" in page.locator("#page-now").inner_text()
     page.evaluate("location.hash = '#sample=sample0002'")
-    expect(page.locator("#detail .ids a")).to_have_text("sample0002")
+    expect(page.locator("#detail .ids a").first).to_have_text("sample0002")
     page.get_by_role("button", name="Next sample").click()
-    expect(page.locator("#detail .ids a")).to_have_text("sample0003")
+    expect(page.locator("#detail .ids a").first).to_have_text("sample0003")
     assert page.url.endswith("#sample=sample0003")
     page.go_back()
-    expect(page.locator("#detail .ids a")).to_have_text("sample0133")
+    expect(page.locator("#detail .ids a").first).to_have_text("sample0133")
 
 
 @pytest.mark.parametrize("name", ["nothing", "%", "", "<img src=x>", "__proto__"])
@@ -139,3 +142,31 @@ def test_a_failed_sample_has_its_error_and_no_numbers(open_page: Open) -> None:
     expect(detail.get_by_role("heading", name="engine error")).to_be_visible()
     expect(detail.get_by_role("listbox")).to_have_count(0)
     assert re.search("not told token by token", detail.inner_text())
+
+
+def test_a_prompt_leads_to_all_its_samples_and_a_duplicate_to_the_first(open_page: Open) -> None:
+    page = open_page(report(), fragment="#sample=sample0062")
+    page.locator("#detail .ids a[data-prompt]").click()
+    expect(page.locator("#count")).to_have_text("4 of 240 samples")
+    assert ids(page) == [f"sample{index:04d}" for index in (2, 62, 122, 182)]
+    page.get_by_label("Prompt", exact=True).fill("p")
+    assert count(page) == 0, "the whole id, not its beginning"
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#count")).to_have_text("240 samples")
+    page.locator("#detail h3").get_by_role("link", name="sample0060").click()
+    expect(page.locator("#detail .ids a").first).to_have_text("sample0060")
+
+
+def test_the_gate_leads_to_its_examples(open_page: Open) -> None:
+    page = open_page(report())
+    page.locator("#gate").get_by_role("link", name="sample0131").click()
+    expect(page.locator("#detail .ids a").first).to_have_text("sample0131")
+
+
+def test_the_numbers_of_a_token_never_cover_the_completion(open_page: Open) -> None:
+    for size in ({"width": 1400, "height": 700}, {"width": 380, "height": 700}):
+        page = open_page(report(), fragment="#sample=sample0044", viewport=size)
+        page.locator(".tokens").get_by_role("option").last.focus()
+        tokens, panel = (page.locator(name).bounding_box() for name in (".tokens", ".numbers"))
+        assert tokens is not None and panel is not None and panel["y"] >= tokens["y"] + tokens["height"]
+        assert page.evaluate("getComputedStyle(document.querySelector('.numbers')).position") == "static"

@@ -19,7 +19,7 @@ SHOWN = version().samples[AT]
 def opened(open_page: Open) -> tuple[Page, Trace]:
     assert SHOWN.trace is not None
     page = open_page(report(), fragment=f"#sample={SHOWN.sample.id}")
-    expect(page.locator("#detail .ids a")).to_have_text(SHOWN.sample.id)
+    expect(page.locator("#detail .ids a").first).to_have_text(SHOWN.sample.id)
     return page, SHOWN.trace
 
 

@@ -130,7 +130,9 @@ def test_every_filter_is_shown_to_keep_and_to_drop_above_or_in_a_file_of_its_own
 def test_duplicates_are_of_the_same_prompt_and_white_space_does_not_count() -> None:
     chain = FilterChain([FilterStep(name="duplicate")])
     given_ = [candidate("a  b"), candidate("a\nb "), candidate("a b", question="other"), candidate("A b")]
-    assert [chain.judge(each).reason for each in given_] == ["", "exact duplicate", "", ""]
+    found = [chain.judge(each) for each in given_]
+    assert [each.reason for each in found] == ["", "exact duplicate", "", ""]
+    assert [each.duplicate_of for each in found] == ["", given_[0].sample.id, "", ""]
 
 
 def test_a_completion_that_was_dropped_before_is_no_original() -> None:

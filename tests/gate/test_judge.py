@@ -208,3 +208,17 @@ def test_the_verdict_is_the_worst_of_the_checks(alpha: float, ratio: float) -> N
     assert report.verdict is (FAIL if FAIL in found else WARN if WARN in found else PASS)
     outside = not 0.2 - 1e-9 <= alpha <= 0.8 + 1e-9 or not 0.8 - 1e-9 <= ratio <= 1.2 + 1e-9
     assert (report.verdict is FAIL) == outside
+
+
+@pytest.mark.parametrize(("rest", "verdict"), [(0.7, FAIL), (0.8, WARN)])
+def test_examples_lie_on_the_side_that_broke(rest: float, verdict: GateVerdict) -> None:
+    """A mean ESS ratio that is too low is not explained by a sample whose ratio is far too high."""
+    values = np.full(made.COUNT, rest)
+    values[3], values[7], values[9] = 2.71, 0.2, 0.1
+    found = made.checks(GateSettings(refuse=CHECKS), **column(ess_ratio_mean=values))["ESS ratio"]
+    assert found.verdict is verdict and found.value is not None
+    shown = [(example.sample_id, example.value) for example in found.examples]
+    assert shown[:2] == [("s009", pytest.approx(0.1)), ("s007", pytest.approx(0.2))]
+    assert all(value is not None and value < 0.8 for _, value in shown)
+    high = made.checks(**column(ess_ratio_mean=np.where(values == rest, 1.6, values)))["ESS ratio"]
+    assert high.examples[0].sample_id == "s003"

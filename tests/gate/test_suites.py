@@ -144,7 +144,8 @@ def test_pages_are_static_and_reach_for_nothing(tmp_path: Path) -> None:
         assert "showAllValidations" not in page, "scripts go with what is in them"
         found = Elements(page)
         assert not {"script", "link", "img", "iframe", "form", "input", "base", "object"} & set(found.tags), name
-        assert all(value and value.startswith("#") for key, value in found.attributes if key in ("href", "src"))
+        links = [value for key, value in found.attributes if key in ("href", "src")]
+        assert links[0] == "../report.html" and all(value and value.startswith("#") for value in links[1:])
         assert not any(key.startswith("on") or key == "style" for key, _ in found.attributes)
         assert not re.search(r"https?://|url\(|@import", page) and len(page) < 100_000
         assert "default-src 'none'" in page and f"<title>{name.removesuffix('.html')}: expectations</title>" in page
@@ -164,6 +165,12 @@ def test_a_page_opens_from_disk_and_runs_nothing(tmp_path: Path) -> None:
          (tmp_path / "data.html").as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
     assert "<title>data: expectations</title>" in seen and "document.title='run'" in seen and "<script" not in seen
     assert "values must belong to this set" in seen and "Refused" not in seen
+
+
+def test_a_page_keeps_its_spaces_and_has_no_empty_parts() -> None:
+    page = static_page("<p>Actions</p><p>Must have exactly <span>3</span> rows.</p><table><td>Actions</td></table>",
+                       "t")
+    assert "exactly <span>3</span> rows." in page and page.count("Actions") == 1 and "<td>Actions</td>" in page
 
 
 def test_a_page_is_bounded() -> None:

@@ -10,6 +10,7 @@ from qstar_core.records import (
     FinishReason,
     FunnelStep,
     GateCheck,
+    GateExample,
     GateReport,
     GateVerdict,
     Message,
@@ -68,7 +69,7 @@ def shown_of(index: int = 0, *, outcome: Outcome = Outcome.KEPT, reason: str = "
     failed = outcome is Outcome.FAILED
     question = changes.get("question", "Natalia sold 48 clips in April and half as many in May. How many in May?")
     sample = Sample(
-        id=changes.get("id", f"sample{index:02d}"), prompt_id="p1", draw=index,
+        id=changes.get("id", f"sample{index:02d}"), prompt_id=changes.get("prompt", "p1"), draw=index,
         completion=changes.get("completion", "".join(texts)), token_ids=() if failed else (1,) * len(texts),
         finish_reason=FinishReason.ERROR if failed else FinishReason.STOP, seed=1, max_tokens=256,
         error=changes.get("error", "NaN logits at token 3" if failed else None),
@@ -80,7 +81,7 @@ def shown_of(index: int = 0, *, outcome: Outcome = Outcome.KEPT, reason: str = "
                       teacher_text=f"{head}{question}{changes.get('hint', ' The answer is 24.')}{tail}",
                       student_ids=(1,), teacher_ids=(1, 2))
     verdict = Verdict(sample_id=sample.id, prompt_id="p1", outcome=outcome, stage="verify" if reason else "",
-                      reason=reason)
+                      reason=reason, duplicate_of=changes.get("duplicate_of", ""))
     return ShownSample(sample=sample, verdict=verdict, pair=pair, tokens=() if failed else texts,
                        trace=None if failed else trace_of(len(texts), index), answer=changes.get("answer", "24"))
 
@@ -103,7 +104,8 @@ def report_data(samples: tuple[ShownSample, ...] | None = None, **changes: Any) 
             GateCheck(name="rows", verdict=GateVerdict.PASS, value=600, low=100),
             GateCheck(name="mean α", verdict=GateVerdict.PASS, value=0.48, low=0.2, high=0.8),
             GateCheck(name="leak rate", verdict=GateVerdict.WARN, value=0.021, high=0.02, note="12 completions"),
-            GateCheck(name="ESS ratio", verdict=GateVerdict.FAIL, value=1.31, low=0.8, high=1.2),
+            GateCheck(name="ESS ratio", verdict=GateVerdict.FAIL, value=1.31, low=0.8, high=1.2,
+                      examples=(GateExample(sample_id="sample0131", value=2.7, text="Natalia"),)),
             GateCheck(name="answers", verdict=GateVerdict.NOT_APPLICABLE, value=None, note="no gold answers"),
         )),
         "models": {role: ModelRef(name=f"{role}-model", path=f"hub/{role}", revision="main", sha256="ab" * 32)
@@ -111,6 +113,7 @@ def report_data(samples: tuple[ShownSample, ...] | None = None, **changes: Any) 
         "settings": {"alpha": {"method": "kl_symmetric", "low": 0.0}, "seed": 7, "stops": ["a", "b"]},
         "speed": {"tokens_per_second": 1234.5, "samples_per_minute": 310.0, "seconds": 61.0},
         "summaries": columns_of(*(summary_of(seed) for seed in range(400))),
+        "files": ("data-docs/data.html", "data/data.parquet"),
         "samples": samples, "total": len(samples), "megabytes": 10.0,
     }
     return ReportData(**(values | changes))

@@ -51,7 +51,7 @@ def test_no_text_leaves_its_place(text: str) -> None:
     table = made.split("## Funnel\n")[1].strip("\n")
     assert table.count("\n") == 2 and table.rpartition("\n")[2].startswith("| answer | 9 |")
     assert len(re.findall(r"(?<!\\)\|", table.rpartition("\n")[2])) == 5, "four cells"
-    block = made.split("in none of the files here):\n\n")[1].split("\n\n## Funnel")[0]
+    block = made.split("in none of the data files; report.html shows it):\n\n")[1].split("\n\n## Funnel")[0]
     assert all(line.startswith("      ") for line in block.split("\n"))
 
 

@@ -27,4 +27,4 @@ class KlDifference:
             return Measured(None, note="a policy chose α in place of the method")
         return shares(columns["kl_abs_difference_mean"] * columns["tokens"], columns["tokens"],
                       given.samples.prompt_N, given.samples.id_N, self.limits(settings),
-                      "mean |KL(q‖θ) − KL(q‖t)| per token")
+                      "mean |KL(q‖π_θ) − KL(q‖π_t)| per token")

@@ -38,5 +38,5 @@ class VocabularyPsi:
 
 def _changed(now_V: Values, before_V: Values, words: tuple[str, ...]) -> list[str]:
     change_V = now_V / now_V.sum() - before_V / before_V.sum()
-    names = (*words, "(other words)")
-    return [f"{names[index][:30]} {100 * change_V[index]:+.1f} %" for index in np.argsort(-np.abs(change_V))[:_TOLD]]
+    names = (*(f"“{word[:30]}”" for word in words), "all other words")
+    return [f"{names[index]} {100 * change_V[index]:+.1f} %" for index in np.argsort(-np.abs(change_V))[:_TOLD]]
