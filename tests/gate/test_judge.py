@@ -172,7 +172,7 @@ def test_drift_tells_the_previous_version_and_what_changed() -> None:
     report = judge(GateSettings(), made.given(**text(vocabulary=words(7.5))))
     found = {check.name: check for check in report.checks}
     assert report.previous == "before-1" and "before-1" in found["length KS"].note
-    assert "one +35.0 %" in found["vocabulary PSI"].note and "two -35.0 %" in found["vocabulary PSI"].note
+    assert "“one” +35.0 %" in found["vocabulary PSI"].note and "“two” -35.0 %" in found["vocabulary PSI"].note
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
