@@ -51,6 +51,7 @@ def overview(settings: Settings) -> Overview:
 
 def _works(client: SyncPrefectClient, pool: str) -> bool:
     try:
+        client.read_work_pool(pool)
         return any(worker.status == "ONLINE" for worker in client.read_workers_for_work_pool(pool))
     except ObjectNotFound:
         return False

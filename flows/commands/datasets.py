@@ -15,7 +15,6 @@ from qstar_core.plural import counted
 from qstar_core.records import Manifest
 from qstar_core.selection.shares import shortfalls
 from qstar_core.stages.difference import Difference, difference
-from qstar_core.stages.staging import StagedVersions, staged_datasets
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.finding import LATEST
 from qstar_core.store.versions import Versions, dataset_names
@@ -39,6 +38,8 @@ def list_versions(config_path: str | None, dataset: str | None, names: bool, onl
     """All versions, newest first; * marks the latest."""
     workspace = open_workspace(config_path)
     if only_staged:
+        from qstar_core.stages.staging import staged_datasets
+
         _list_staged(workspace, (dataset,) if dataset else staged_datasets(workspace), names)
         return
     known = dataset_names(workspace.store)
@@ -59,6 +60,8 @@ def list_versions(config_path: str | None, dataset: str | None, names: bool, onl
 
 
 def _list_staged(workspace: Workspace, known: tuple[str, ...], names: bool) -> None:
+    from qstar_core.stages.staging import StagedVersions
+
     found = [(waiting, name) for waiting in (StagedVersions(workspace, dataset) for dataset in known)
              for name in waiting.names()]
     if not found and not names:
@@ -100,6 +103,8 @@ def show(version: str, config_path: str | None, dataset: str | None) -> None:
     manifest = versions.manifest(name)
     out.print(f"[bold]{escape(f'{manifest.dataset} {manifest.version}')}[/bold]  {counted(manifest.rows, 'row')}, gate "
               f"{manifest.gate.verdict.value}, created {manifest.created}", soft_wrap=True)
+    from qstar_core.stages.staging import StagedVersions
+
     if isinstance(versions, StagedVersions):
         out.print(f"staged, not published: {versions.why(name)}", highlight=False, soft_wrap=True, markup=False)
     out.print(f"at {workspace.store.locate(versions.key(name))}", highlight=False, soft_wrap=True, markup=False)

@@ -8,7 +8,6 @@ import rich_click as click
 
 from flows.packaged import find_config
 from qstar_core.configload import load_settings
-from qstar_core.stages.staging import PREFIX, StagedVersions
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.finding import find_version
 from qstar_core.store.opening import open_store
@@ -32,6 +31,8 @@ def latest_name(versions: Versions) -> str:
 
 def found_version(workspace: Workspace, dataset: str, name: str) -> tuple[Workspace, VersionReader, str]:
     """A published version as find_version takes its name; or one that is staged, by its name or `staged/NAME`."""
+    from qstar_core.stages.staging import PREFIX, StagedVersions
+
     waiting = StagedVersions(workspace, dataset)
     if name.startswith(PREFIX) or (name in waiting.names() and not Versions(workspace.store, dataset).exists(name)):
         return workspace, waiting, name.removeprefix(PREFIX)

@@ -1,3 +1,5 @@
+"""Who runs next, on which model, with which cache."""
+
 import logging
 
 # Where bitsandbytes is installed, transformers and PEFT import it for every model, and it asks for a package that only

@@ -28,7 +28,7 @@ def test_everything_is_reached_by_keyboard(open_page: Open) -> None:
     for _ in range(22):
         page.keyboard.press("Tab")
         walked.append(focused(page))
-    expected = ["words", "outcome-kept", "outcome-dropped", "outcome-failed", "why",
+    expected = ["words", "outcome-kept", "outcome-dropped", "outcome-failed", "prompt", "why",
                 "alpha_mean-low", "alpha_mean-high", "ess_ratio_mean-low", "ess_ratio_mean-high", "tokens-low",
                 "tokens-high", "told", "BUTTON", "page-after", "BUTTON", "BUTTON", "BUTTON", "#sample=sample0000", "by",
                 "sample-after"]

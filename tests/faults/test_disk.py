@@ -25,7 +25,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", disk], check=True)
 
 
-@pytest.mark.parametrize("left", [0, 40])
+@pytest.mark.parametrize("left", [0, 8])
 def test_a_disk_that_fills_up_while_publishing(small_disk: Path, judged: Round, left: int) -> None:
     """`left` pages of 4 KiB are free when it begins."""
     store = DirectoryStore(small_disk / "store")
@@ -50,7 +50,7 @@ def test_a_disk_that_cannot_be_read(tmp_path: Path, judged: Round) -> None:
     bytes_of_page = page.read_bytes()
     page.unlink()
     page.symlink_to("/proc/self/mem")  # whose first page gives a true input/output error
-    with pytest.raises(StoreError, match=r"cannot read .*report\.html: Input/output error — check the disk"):
+    with pytest.raises(StoreError, match=r"cannot read .*: Input/output error — check the disk"):
         judged.publish(store)
     page.unlink()
     page.write_bytes(bytes_of_page)

@@ -94,9 +94,9 @@ def test_a_round_is_compared_with_the_one_before_and_never_with_itself(project: 
 
 def test_judging_again_gives_the_same_bytes(project: Project) -> None:
     plan = project.judged()
-    keys = [info.key for info in project.store.list(f"{plan.staged_key}/")]
+    keys = [info.key for info in project.store.list(f"{plan.staged_key}/") if not info.key.endswith("/pages.json")]
     before = {key: project.store.read(key) for key in keys}
-    judge_round(project.workspace(), plan)
+    judge_round(project.workspace(), plan)  # the record of pages begins anew: the report has to be written again
     assert {key: project.store.read(key) for key in keys} == before
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
+import time
 import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -126,7 +128,16 @@ def test_only_passing_failures_are_asked_again(credentials: Path, status: int, c
 def test_pauses_between_attempts_are_drawn_and_attempts_are_counted(credentials: Path,
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("botocore.endpoint.time.sleep", pauses.append)
+    sleep = time.sleep
+
+    def pause(seconds: float) -> None:
+        """Threads that other tests left behind sleep on."""
+        if threading.current_thread() is threading.main_thread():
+            pauses.append(seconds)
+        else:
+            sleep(seconds)
+
+    monkeypatch.setattr("botocore.endpoint.time.sleep", pause)
     with scripted(Answer.error(503, "SlowDown")) as server:
         store = open_at(server.endpoint_url, credentials, max_attempts=4)
         for _ in range(3):
