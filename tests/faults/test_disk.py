@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,19 +9,14 @@ import pytest
 
 from qstar_core.errors import StoreError
 from qstar_core.store.directory import DirectoryStore
+from tests.disks import small_disk_at
 from tests.faults.rounds import Round, finished, nothing_is_lost
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("mounting a small disk needs root")
-    try:
+    with small_disk_at(tmp_path / "disk", 4) as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.parametrize("left", [0, 1])

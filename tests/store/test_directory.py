@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from qstar_core.errors import ConflictError, NotFoundError, StoreError
 from qstar_core.store.directory import DirectoryStore
+from tests.disks import small_disk_at
 
 _PARTS = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"), min_size=1, max_size=40)
 _KEYS = st.lists(_PARTS.filter(lambda part: part not in (".", "..", ".tmp")), min_size=1, max_size=4).map("/".join)
@@ -213,14 +214,8 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("mounting a small disk needs root")
-    try:
+    with small_disk_at(tmp_path / "disk", 1) as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_full_and_a_read_only_disk(tiny_disk: Path) -> None:
