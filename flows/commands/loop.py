@@ -11,7 +11,7 @@ from rich.table import Table
 
 from flows.commands.options import SettingsCommand, config_option, given_flags, setting_flags
 from flows.commands.run import run_flow
-from flows.console import add_row, err, out
+from flows.console import add_row, err, out, print_table
 from flows.packaged import find_config
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
@@ -68,7 +68,7 @@ def _tell(ended: Ended, page: str) -> None:
     from qstar_core.loop.page import changed
 
     summary = ended.summary
-    out.print(rounds_table(summary))
+    print_table(rounds_table(summary))
     out.print()
     if ended.found is not None:
         found = ended.found
@@ -76,7 +76,7 @@ def _tell(ended: Ended, page: str) -> None:
             test = f", {found.test.statistic}, p = {found.test.p:.2g}" if name == found.target else ""
             out.print(f"{name}: {changed(change)}{test}", highlight=False, markup=False, soft_wrap=True)
         out.print()
-        out.print(solved_table(ended.found.solved))
+        print_table(solved_table(ended.found.solved))
         out.print()
     lines = {"Ended": summary.told, "Page": ended.page, "Flow run": page}
     for name, value in lines.items():
@@ -91,7 +91,7 @@ def rounds_table(summary: Summary) -> Table:
     target, *others = (name for name, _ in summary.sets)
     table = Table(box=None, title=f"{summary.figure} on problems that never decide", title_justify="left")
     for heading in ("round", "student", target, *others, "α", "KL to θ", "KL to t", "rows", "tokens", "s", "a point"):
-        table.add_column(heading, justify="left" if heading in ("round", "student") else "right", no_wrap=True)
+        table.add_column(heading, justify="left" if heading in ("round", "student") else "right")
     for row in summary.rows:
         values = (row.measures.get(f"{name}/{summary.figure}") for name in others)
         rest = ("–" if one is None else f"{one.value:.3f}" for one in values)

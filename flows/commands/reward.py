@@ -15,7 +15,7 @@ from flows.commands.located import dataset_option
 from flows.commands.options import config_option
 from flows.commands.run import run_flow
 from flows.commands.train import read_settings
-from flows.console import err, out
+from flows.console import err, out, print_table
 from flows.packaged import find_config
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
@@ -111,7 +111,7 @@ def report(model: str, pairs: str | None, limit: int | None, save: bool, config_
                   title_justify="left")
     for name, one in {"all": found.report.accuracy, **found.report.by_kind}.items():
         table.add_row(name, f"{one.value:.3f}", f"{one.interval[0]:.3f} to {one.interval[1]:.3f}", str(one.pairs))
-    out.print(table, markup=False)
+    print_table(table)
     _tell(_figures(found.report))
     if save:
         write_calibration(Path(model), found.calibration)

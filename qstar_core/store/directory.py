@@ -76,8 +76,8 @@ class DirectoryStore:
         check_condition(key, if_absent, if_match)
         return self._put(key, [data], if_absent=if_absent, if_match=if_match)
 
-    def upload(self, key: str, path: Path, *, sha256: str | None = None, if_absent: bool = False) -> str:
-        return self._put(key, _chunks(path), if_absent=if_absent, sha256=sha256)
+    def upload(self, key: str, path: Path, *, sha256: str | None = None) -> str:
+        return self._put(key, _chunks(path), sha256=sha256)
 
     def copy(self, source: str, target: str, *, sha256: str | None = None) -> None:
         origin, final = self._path(source), self._path(target)

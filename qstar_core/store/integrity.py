@@ -34,19 +34,18 @@ def check_copied(source: str, found: str, sha256: str) -> None:
                              "it was changed since its round was judged: run the round again")
 
 
-def store_file(store: ObjectStore, key: str, path: Path, *, rows: int | None = None, sha256: str | None = None,
-               if_absent: bool = False) -> FileRef:
+def store_file(store: ObjectStore, key: str, path: Path, *, rows: int | None = None,
+               sha256: str | None = None) -> FileRef:
     """Upload a local file and return the reference to it. Who knows its SHA-256 saves a reading."""
     with faults.reading(path):
         ref = FileRef(key=key, sha256=sha256 or sha256_file(path), bytes=path.stat().st_size, rows=rows)
-    store.upload(key, path, sha256=ref.sha256, if_absent=if_absent)
+    store.upload(key, path, sha256=ref.sha256)
     return ref
 
 
-def store_bytes(store: ObjectStore, key: str, data: bytes, *, rows: int | None = None,
-                if_absent: bool = False) -> FileRef:
+def store_bytes(store: ObjectStore, key: str, data: bytes, *, rows: int | None = None) -> FileRef:
     """Write bytes and return the reference to them."""
-    store.write(key, data, if_absent=if_absent)
+    store.write(key, data)
     return FileRef(key=key, sha256=sha256_bytes(data), bytes=len(data), rows=rows)
 
 

@@ -48,7 +48,7 @@ class ObjectStore(Protocol):
         """Store bytes, return the etag. ConflictError if the condition does not hold."""
         ...
 
-    def upload(self, key: str, path: Path, *, sha256: str | None = None, if_absent: bool = False) -> str:
+    def upload(self, key: str, path: Path, *, sha256: str | None = None) -> str:
         """Store a local file, streamed, checked against its SHA-256. Who knows it saves a reading of the file."""
         ...
 

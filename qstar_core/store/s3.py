@@ -95,22 +95,21 @@ class S3Store:
                 return self._written_before(key, labels, error)
             return str(answer["ETag"])
 
-    def upload(self, key: str, path: Path, *, sha256: str | None = None, if_absent: bool = False) -> str:
+    def upload(self, key: str, path: Path, *, sha256: str | None = None) -> str:
         part_size = self._settings.part_mb * _MB
         with faults.reading(path):
             if path.stat().st_size <= part_size:
                 data = path.read_bytes()
                 if sha256 not in (None, sha256_bytes(data)):
                     raise changed(path)
-                return self.write(key, data, if_absent=if_absent)
+                return self.write(key, data)
         place, sha256 = self._place(key), sha256 or sha256_file(path)
         labels = self._labels(sha256)
         with self._faults(key):
             try:
                 return upload_parts(
                     self._client, path, bucket=place["Bucket"], key=place["Key"], sha256=sha256, part_size=part_size,
-                    workers=self._settings.max_concurrency, create=labels,
-                    condition={"IfNoneMatch": "*"} if if_absent else {})
+                    workers=self._settings.max_concurrency, create=labels)
             except ClientError as error:
                 return self._written_before(key, labels, error)
 

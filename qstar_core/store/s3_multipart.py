@@ -1,7 +1,7 @@
-"""One large file as parts, each with its SHA-256, finished by a write that may be conditional.
+"""One large file as parts, each with its SHA-256.
 
-Memory holds one part per worker and one more. boto3's own transfer cannot send `If-None-Match` with the last request,
-which is what makes a large upload have one winner. A failed upload is aborted; what a killed process leaves is not
+Memory holds one part per worker and one more. boto3's own transfer cannot tell that the file changed while it was sent;
+here such an upload ends before it becomes an object. A failed upload is aborted; what a killed process leaves is not
 visible as an object, and a lifecycle rule (AbortIncompleteMultipartUpload) removes it.
 """
 
@@ -28,14 +28,14 @@ def checksum(data: bytes) -> str:
 
 
 def upload_parts(client: Any, path: Path, *, bucket: str, key: str, sha256: str, part_size: int, workers: int,
-                 create: dict[str, Any], condition: dict[str, str]) -> str:
-    """Upload the file and return its etag. `create` goes into the first request, `condition` into the last."""
+                 create: dict[str, Any]) -> str:
+    """Upload the file and return its etag. `create` goes into the first request."""
     place = {"Bucket": bucket, "Key": key}
     started = client.create_multipart_upload(**place, ChecksumAlgorithm="SHA256", **create)
     place["UploadId"] = started["UploadId"]
     try:
         parts = _send(client, place, _parts(path, part_size, sha256), workers)
-        finished = client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts}, **condition)
+        finished = client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
     except BaseException:
         with suppress(*S3_ERRORS):  # the first error is the one to report
             client.abort_multipart_upload(**place)

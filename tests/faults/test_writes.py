@@ -28,9 +28,9 @@ def _uses(store: S3Store, etag: str, large: Path) -> list[tuple[str, Callable[[]
         ("PUT absent", lambda: store.write("absent", NEW, if_absent=True), "absent", NEW),
         ("PUT old", lambda: store.write("old", NEW, if_match=etag), "old", NEW),
         ("PUT copied", lambda: store.copy("other", "copied"), "copied", OLD),
-        ("POST ?uploads", lambda: store.upload("large0", large, if_absent=True), "large0", LARGE),
-        ("PUT partNumber=2", lambda: store.upload("large1", large, if_absent=True), "large1", LARGE),
-        ("POST uploadId=", lambda: store.upload("large2", large, if_absent=True), "large2", LARGE),
+        ("POST ?uploads", lambda: store.upload("large0", large), "large0", LARGE),
+        ("PUT partNumber=2", lambda: store.upload("large1", large), "large1", LARGE),
+        ("POST uploadId=", lambda: store.upload("large2", large), "large2", LARGE),
     ]
 
 

@@ -220,11 +220,9 @@ def test_a_reader_sees_whole_objects_only(open_again: Open) -> None:
 def test_a_file_of_several_parts(store: ObjectStore, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "new" / "target"
     source.write_bytes(os.urandom(20 * 2**20 + 7))
-    ref = store_file(store, "models/weights", source, rows=3, if_absent=True)
+    ref = store_file(store, "models/weights", source, rows=3)
     assert ref == FileRef(key="models/weights", sha256=hashlib.sha256(source.read_bytes()).hexdigest(),
                           bytes=20 * 2**20 + 7, rows=3)
-    with pytest.raises(ConflictError, match="weights"):
-        store.upload("models/weights", source, if_absent=True)
     store.copy("models/weights", "models/copy")
     store.upload("models/weights", source)
     for key in ("models/weights", "models/copy"):
@@ -240,25 +238,6 @@ def test_a_small_and_an_empty_file(store: ObjectStore, tmp_path: Path) -> None:
         assert store.read_with_etag("file") == (data, etag)
         store.download("file", tmp_path / "back")
         assert (tmp_path / "back").read_bytes() == data
-
-
-def test_large_uploads_have_one_winner(open_again: Open, tmp_path: Path) -> None:
-    paths = [tmp_path / str(number) for number in range(3)]
-    for number, path in enumerate(paths):
-        path.write_bytes(bytes([number]) * (9 * 2**20))
-
-    def create(path: Path) -> int:
-        try:
-            open_again().upload("large", path, if_absent=True)
-        except ConflictError:
-            return 0
-        return 1
-
-    with ThreadPoolExecutor(3) as pool:
-        assert sum(pool.map(create, paths)) == 1
-    data = open_again().read("large")
-    assert len(data) == 9 * 2**20
-    assert len(set(data)) == 1
 
 
 def test_damaged_bytes_are_refused(store: ObjectStore, tmp_path: Path) -> None:

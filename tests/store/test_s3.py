@@ -101,23 +101,12 @@ def test_an_object_carries_its_hash(s3_server: RunningS3, tmp_path: Path) -> Non
                 assert head["ChecksumSHA256"].endswith(f"-{parts}" if parts else "=")
 
 
-def test_a_failed_large_upload_is_aborted(s3_server: RunningS3, tmp_path: Path) -> None:
-    store = S3Store(s3_server.bucket, "abort", s3_server.settings.model_copy(update={"part_mb": 5}))
-    (tmp_path / "file").write_bytes(b"x" * (11 << 20))
-    store.write("large", b"first")
-    with pytest.raises(ConflictError):
-        store.upload("large", tmp_path / "file", if_absent=True)
-    uploads = store._client.list_multipart_uploads(Bucket=s3_server.bucket, Prefix="abort/")
-    assert "Uploads" not in uploads
-    assert store.read("large") == b"first"
-
-
 def test_a_file_that_changes_while_it_is_uploaded(s3_server: RunningS3, tmp_path: Path) -> None:
     store = s3_server.store("changed")
     (tmp_path / "file").write_bytes(b"x" * (6 << 20))
     with pytest.raises(IntegrityError, match=r"file changed while it was uploaded"):
         upload_parts(store._client, tmp_path / "file", bucket=s3_server.bucket, key="changed/large", sha256="0" * 64,
-                     part_size=5 << 20, workers=2, create={}, condition={})
+                     part_size=5 << 20, workers=2, create={})
     assert store.head("large") is None
     assert "Uploads" not in store._client.list_multipart_uploads(Bucket=s3_server.bucket, Prefix="changed/")
 
@@ -141,7 +130,7 @@ def test_a_write_whose_answer_is_lost_has_still_won(s3_server: RunningS3, tmp_pa
     cases: list[tuple[tuple[bytes, ...], str, Callable[[S3Store], str]]] = [
         ((b"PUT", b"/new"), "new", lambda store: store.write("new", b"1", if_absent=True)),
         ((b"PUT", b"/pointer"), "pointer", lambda store: store.write("pointer", b"1", if_match=before)),
-        ((b"POST", b"uploadId="), "big", lambda store: store.upload("big", tmp_path / "file", if_absent=True)),
+        ((b"POST", b"uploadId="), "big", lambda store: store.upload("big", tmp_path / "file")),
     ]
     for words, key, write in cases:
         relay = LossyRelay(s3_server.endpoint_url, *words)

@@ -57,11 +57,11 @@ class DyingStore(DirectoryStore):
 
     left = 0
 
-    def upload(self, key: str, path: Path, *, sha256: str | None = None, if_absent: bool = False) -> str:
+    def upload(self, key: str, path: Path, *, sha256: str | None = None) -> str:
         if not self.left:
             raise EngineDiedError
         self.left -= 1
-        return super().upload(key, path, sha256=sha256, if_absent=if_absent)
+        return super().upload(key, path, sha256=sha256)
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         raise EngineDiedError
