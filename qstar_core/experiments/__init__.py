@@ -1,0 +1,1 @@
+"""Studies: a spec in, cells run once each, tables and figures out."""
