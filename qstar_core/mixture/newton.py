@@ -18,7 +18,7 @@ Condition = Callable[[Pair, Tensor], tuple[Tensor, Tensor]]
 
 _FLOAT32_STEPS = 30
 _FLOAT64_STEPS = 80
-_POLISH = 0.1
+_POLISH = 0.5
 """Solved rows with more than this share of the tolerance left take the last Newton step too: it costs no pass."""
 
 
