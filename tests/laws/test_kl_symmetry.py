@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
-from qstar_core.mixture.alpha import AlphaStatus
+from qstar_core.mixture.alpha import AlphaOptions, AlphaStatus
+from qstar_core.mixture.geometric import pair_of
+from qstar_core.mixture.kl_symmetry import KLSymmetry
 from tests.laws import brute
 from tests.laws.pairs import few_or_many, for_all, mixed, pairs, random_pair
 
@@ -115,3 +118,21 @@ def test_an_end_is_chosen_where_the_supports_leave_no_root():
     assert (found.alpha[0], found.status[0]) == (0.0, AlphaStatus.BOUNDARY)
     swapped = mixed(t.astype(np.float32), theta.astype(np.float32))
     assert (swapped.alpha[0], swapped.status[0]) == (1.0, AlphaStatus.BOUNDARY)
+
+
+def test_a_row_is_solved_as_if_it_were_alone():
+    """Nearly equal pairs with peaks beside pairs far apart: easy rows stand still while the others go on."""
+    rng = np.random.default_rng(0)
+    kinds = np.float32([0, 0, 0, -12, 12, 1e-3, 5, -11.25, 10.5])
+    for size in (3, 5, 9):
+        theta, t = (rng.choice(kinds, (256, size)) + (rng.random((256, size)) < 0.3) * rng.normal(0, 3, (256, size))
+                    for _ in range(2))
+        t = np.where(rng.random((256, size)) < rng.random((256, 1)), theta, t)
+        pair = pair_of(*(torch.tensor(side, dtype=torch.float32) for side in (theta, t)))
+        found = KLSymmetry(AlphaOptions()).solve(pair, TOLERANCE)
+        for row in range(256):
+            both = tuple(brute.normalise(side[row].double().numpy()) for side in (pair.theta_B_V, pair.t_B_V))
+            symmetric_or_explained(*both, found.alpha_B[row].item(), found.status_B[row].item())
+        alone = [KLSymmetry(AlphaOptions()).solve(pair.rows(torch.tensor([row])), TOLERANCE).alpha_B.item()
+                 for row in range(256)]
+        assert found.alpha_B.tolist() == alone
