@@ -26,7 +26,7 @@ test: $(VENV)/.dev ## all tests at small counts
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.dev ## the same laws at large counts, and the long faults
-	$(BIN)/python -m benchmarks.slow_tests $(ARGS)
+	JOBS=$(JOBS) $(BIN)/python -m benchmarks.slow_tests $(ARGS)
 
 vllm: $(VLLM)/.installed ## an environment of its own, .venv-vllm, with the CPU build of vLLM
 
@@ -96,5 +96,5 @@ $(VENV)/.minilm: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed $(VENV)/.smollm2 $(VENV)/.minilm
-	$(PIP_INSTALL) -e '.[dev]'
+	$(PIP_INSTALL) -e '.[dev,ray]'
 	@touch $@

@@ -1,7 +1,9 @@
-"""`make test-slow`: the laws at large counts and the long faults; the run is recorded with its commit in RESULTS.md."""
+"""`make test-slow`: the laws at large counts and the long faults, without those of vLLM, which has an environment of its
+own; a run of all of them is recorded with its commit in RESULTS.md."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,8 +16,9 @@ from benchmarks.results import REPOSITORY, Figure, record
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "slow.xml"
-        done = subprocess.run([sys.executable, "-m", "pytest", "-m", "slow", f"--junitxml={report}", *sys.argv[1:]],
-                              cwd=REPOSITORY)
+        beside = ("-n", os.environ.get("JOBS", "2"), "--dist", "loadfile")
+        done = subprocess.run([sys.executable, "-m", "pytest", "-m", "slow and not vllm", *beside,
+                               f"--junitxml={report}", *sys.argv[1:]], cwd=REPOSITORY)
         suite = next(ET.parse(report).getroot().iter("testsuite"))
     count, failed, skipped = (int(suite.attrib[name]) for name in ("tests", "failures", "skipped"))
     failed += int(suite.attrib["errors"])
