@@ -49,7 +49,8 @@ def _iterate(pair: Pair, condition: Condition, tolerance: float, steps: int, wit
         else:
             _measure(pair, condition, alpha, open_B, value, slope)
         residual = value.abs()
-        open_B = (residual > _ENOUGH * tolerance) & ~without_root_B  # a residual that is NaN is out of this precision's reach
+        # a residual that is NaN is out of this precision's reach
+        open_B = (residual > _ENOUGH * tolerance) & ~without_root_B
         if step == steps or not bool(open_B.any()):
             break
         low = torch.where(value < 0, alpha, low)
