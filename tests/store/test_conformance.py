@@ -259,10 +259,13 @@ def test_another_process_gets_the_same_store(store: ObjectStore) -> None:
     assert (again.uri, again.locate("a")) == (store.uri, store.locate("a"))
 
 
-def test_a_copy_is_of_what_was_recorded(store: ObjectStore) -> None:
-    store.write("a", b"one")
-    store.copy("a", "b", sha256=sha256_bytes(b"one"))
-    assert store.read("b") == b"one"
+@pytest.mark.parametrize("size", [3, (17 << 20) + 1])
+def test_a_copy_is_of_what_was_recorded(store: ObjectStore, tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    (tmp_path / "a").write_bytes(data)
+    store.upload("a", tmp_path / "a")
+    store.copy("a", "b", sha256=sha256_bytes(data))
+    assert store.read("b") == data
     with pytest.raises(IntegrityError, match="run the round again"):
         store.copy("a", "c", sha256=sha256_bytes(b"two"))
     assert store.head("c") is None
