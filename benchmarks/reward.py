@@ -25,7 +25,7 @@ from qstar_core.training.watching import Progress
 
 SETTINGS = RewardSettings(
     base="builtin:tiny-student", limit=16000, warm_start=600, warm_start_rate=3e-3, extra_layers=1, learning_rate=1e-3,
-    batch_size=32, micro_batch=32, max_steps=700, max_length=256, validation=0.1, device="cpu", tensorboard=False)
+    batch_size=32, micro_batch=32, max_steps=1000, max_length=256, validation=0.1, device="cpu", tensorboard=False)
 _UNSEEN_PAIRS = 600
 
 
@@ -64,7 +64,7 @@ def main() -> None:
         *_by_kind(found), *_by_kind(faults),
         Figure("reward-loss", fallen, "× the loss of the first tenth of the steps, in the last", 1.0),
         Figure("reward-ece-before", found.ece_before, "calibration error of the raw scores"),
-        Figure("reward-ece-after", found.ece_after, "calibrated, cross-fitted", found.ece_before),
+        Figure("reward-ece-after", found.ece_after, "calibrated, cross-fitted", 0.05),
         Figure("reward-length", found.length.score_with_length or 0.0, "correlation of score and length"),
         Figure("reward-steps", (SETTINGS.max_steps or 0) / (seconds or 1), "steps/CPU s, warm start included"),
         Figure("reward-training", seconds, "CPU s"),
