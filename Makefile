@@ -31,7 +31,7 @@ test-slow: $(VENV)/.dev ## the same laws at large counts, and the long faults
 vllm: $(VLLM)/.installed ## an environment of its own, .venv-vllm, with the CPU build of vLLM
 
 test-vllm: $(VLLM)/.installed ## the tests that run real vLLM, in .venv-vllm
-	$(VLLM)/bin/python -m pytest -m "vllm and not slow" $(ARGS)
+	$(VLLM)/bin/python -m pytest tests/vllm -m "vllm and not slow" $(ARGS)
 
 lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/ruff check .
