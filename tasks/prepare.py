@@ -57,6 +57,8 @@ def plan_task(settings: Settings, ingest_key: str, models: dict[str, ModelRef], 
         key = plan_round(workspace, ingest_key, models, run_id)
     plan = load_plan(workspace.store, key)
     told = f"{counted(plan.samples, 'sample')} in {counted(len(plan.shards), 'shard')}, version {plan.version}"
+    if plan.taken_over:
+        told += f"; {plan.taken_over} of them were finished by an earlier plan of the round"
     rendered = plan.funnel[-1]
     if rendered.dropped:
         reasons = ", ".join(f"{count}: {reason}" for reason, count in rendered.dropped.items())

@@ -46,6 +46,8 @@ class PlannedPrompt(Record):
 
 
 class Plan(Record):
+    """`taken_over` samples were finished by earlier plans of the round."""
+
     key: str
     dataset: str
     round: str
@@ -62,6 +64,7 @@ class Plan(Record):
     funnel: tuple[FunnelStep, ...]
     run_id: str
     created: str
+    taken_over: int = 0
 
     def shard_key(self, index: int, sha256: str) -> str:
         """Named by its content, so that two runs which finish the same shard never overwrite each other's file."""
