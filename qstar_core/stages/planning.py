@@ -32,6 +32,7 @@ from qstar_core.records import (
 from qstar_core.sources.reading import check_source
 from qstar_core.stages.filtering import check_filters
 from qstar_core.stages.lines import load_lines, load_record, store_lines
+from qstar_core.stages.naming import judged_by, planned_by, sampling_hash
 from qstar_core.stages.plan import Ingest, Plan, PlannedPrompt, ShardPlan
 from qstar_core.stages.reuse import take_over
 from qstar_core.stages.workspace import Workspace
@@ -78,14 +79,9 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
     ingest = load_record(store, ingest_key, Ingest)
     renderer, _, context = renderer_for(settings, models)
     samples_hash = sampling_hash(settings, models)
-    plan_hash = content_hash([samples_hash, ingest.prompts.sha256, ingest.first_draw, context, settings.sampling.draws,
-                              settings.sampling.max_tokens, settings.round.shard_size, settings.engine.diagnostics,
-                              *([settings.engine.top_logprobs] if settings.engine.top_logprobs else [])])
+    plan_hash = content_hash([samples_hash, ingest.prompts.sha256, ingest.first_draw, context, *planned_by(settings)])
     key = f"{workspace.round_key(ingest.round)}/{plan_hash[:12]}"
-    config_hash = content_hash([plan_hash, SCHEMA_VERSION, settings.output.model_dump(mode="json"),
-                                settings.gate.model_dump(mode="json"), settings.best_of.model_dump(mode="json"),
-                                settings.mixing.model_dump(mode="json"),
-                                [step.model_dump(mode="json") for step in settings.filters],
+    config_hash = content_hash([plan_hash, SCHEMA_VERSION, *judged_by(settings),
                                 *([ingest.validation.sha256] if ingest.validation else [])])
     version = f"{ingest.round}-{config_hash[:8]}"
     plan_key = f"{key}/plans/{version}"
@@ -108,16 +104,6 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
     with contextlib.suppress(ConflictError):  # another run planned the same at the same time; its plan stands
         store.write(f"{plan_key}/plan.json", plan.model_dump_json().encode(), if_absent=True)
     return plan_key
-
-
-def sampling_hash(settings: Settings, models: dict[str, ModelRef]) -> str:
-    """Identifies finished samples. Engine, batch and dtype stand outside of it; max_tokens is part of the plan. Stop
-    strings enter only where there are any, so that rounds planned without them keep their names."""
-    stop = sorted(set(settings.sampling.stop))
-    return content_hash([{role: ref.sha256 for role, ref in models.items()}, settings.prompts.model_dump(mode="json"),
-                         settings.alpha.model_dump(mode="json"), settings.support.model_dump(mode="json"),
-                         settings.sampling.temperature, settings.sampling.sharpen, settings.sampling.seed,
-                         *([stop] if stop else [])])
 
 
 def _render(renderer: PromptRenderer, prompts: list[Prompt],

@@ -15,7 +15,7 @@ from qstar_core.config import EngineSettings
 from qstar_core.engine.protocol import Finished
 from qstar_core.records import FinishReason
 from qstar_core.stages.parts import Parts
-from qstar_core.stages.plan import Plan, PlannedPrompt, load_plan
+from qstar_core.stages.plan import Plan, PlannedPrompt, load_plan, planned_in
 from qstar_core.stages.shardfile import read_samples, read_work
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import sha256_file
@@ -56,21 +56,13 @@ def take_over(workspace: Workspace, plan: Plan, planned: Iterable[tuple[int, Pla
 def _files(workspace: Workspace, plan: Plan) -> Iterator[str]:
     """Rows that other plans of the round with the same samples left, in shards or in row checkpoints; none where
     another version has the same shards, which then are the plan's own."""
-    prefix = f"{workspace.round_key(plan.round)}/"
-    plans: dict[str, str] = {}
-    rows: list[str] = []
-    for info in workspace.store.list(prefix):
-        folder, _, rest = info.key.removeprefix(prefix).partition("/")
-        if rest.endswith("/plan.json"):
-            plans[folder] = info.key.removesuffix("/plan.json")
-        elif rest.partition("/")[0] in _ROWS:
-            rows.append(info.key)
-    own = plan.key.removeprefix(prefix)
-    if own in plans:
+    round_key, store = workspace.round_key(plan.round), workspace.store
+    plans = {key.rpartition("/plans/")[0]: key for key in planned_in(store, round_key)}
+    if plan.key in plans:
         return
-    same = {folder for folder, key in plans.items()
-            if load_plan(workspace.store, key).sampling_hash == plan.sampling_hash}
-    yield from (key for key in rows if key.removeprefix(prefix).partition("/")[0] in same)
+    for folder, key in plans.items():
+        if load_plan(store, key).sampling_hash == plan.sampling_hash:
+            yield from (info.key for rows in _ROWS for info in store.list(f"{folder}/{rows}/"))
 
 
 def _limit(plan: Plan, planned: PlannedPrompt) -> int:
