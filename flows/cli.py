@@ -11,7 +11,6 @@ import signal
 import sys
 import traceback
 from importlib.metadata import version
-from pathlib import Path
 
 import rich_click as click
 from click.exceptions import Abort, Exit
@@ -82,7 +81,7 @@ def main() -> None:
     except Exit as ended:
         sys.exit(ended.exit_code)
     except Exception as error:  # noqa: BLE001 — the last resort: whatever it is, a user reads one line
-        _fail(f"unexpected {type(error).__name__}: {_one_line(error)} — a bug; its trace is in {_keep(error)}", 1)
+        _fail(f"unexpected {type(error).__name__}: {_one_line(error)} — a bug{_keep(error)}", 1)
 
 
 def _terminated(*_: object) -> None:
@@ -101,10 +100,14 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _keep(error: BaseException) -> Path:
-    path = subfolder("logs") / "last-error.txt"
-    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="replace")
-    return path
+def _keep(error: BaseException) -> str:
+    """Where its trace is, if it can be written."""
+    try:
+        path = subfolder("logs") / "last-error.txt"
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return f"; its trace is in {path}"
 
 
 def _fail(line: str, code: int) -> None:

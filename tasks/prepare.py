@@ -72,6 +72,11 @@ def plan_task(settings: Settings, ingest_key: str, models: dict[str, ModelRef], 
         told += f"; {rendered.entered - rendered.kept} of {counted(rendered.entered, 'prompt')} dropped ({reasons})"
     get_run_logger().info(told)
     emit(Event("plan", text=told))
+    if 2 * plan.answers_read > plan.prompts:
+        read = (f"reads the gold answer in {plan.answers_read} of {counted(plan.prompts, 'prompt')}: see that no "
+                "template writes it, or leave such prompts out with prompts.answer_in_question=drop")
+        get_run_logger().warning(f"the student {read}")
+        emit(Event("student", text=read))
     pair = load_lines(workspace.store, plan.shards[0].jobs, PlannedPrompt)[0].pair
     emit(Event("student", text=f"reads {one_line(pair.student_text, _LONGEST)}"))
     emit(Event("teacher", text=f"reads {one_line(pair.teacher_text, _LONGEST)}"))

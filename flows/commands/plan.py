@@ -58,6 +58,8 @@ def _lines(found: Outlook) -> Iterator[tuple[str, str]]:
     rendered = plan.funnel[-1]
     dropped = rendered.entered - rendered.kept
     yield "Prompts", f"{rendered.kept:,}" + (f", {dropped:,} cannot be rendered" if dropped else "")
+    if plan.answers_read:
+        yield "", f"the student reads the gold answer in {plan.answers_read:,} of them"
     yield "Samples", f"{plan.samples:,} in {counted(len(plan.shards), 'shard')}"
     taken = f", {plan.taken_over:,} of them by an earlier plan of the round" if plan.taken_over else ""
     yield "Done", f"{found.done:,}, {counted(found.shards_done, 'whole shard')}{taken}"

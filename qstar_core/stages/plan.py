@@ -46,7 +46,8 @@ class PlannedPrompt(Record):
 
 
 class Plan(Record):
-    """`taken_over` samples were finished by earlier plans of the round."""
+    """`taken_over` samples were finished by earlier plans of the round; in `answers_read` prompts the student reads the
+    gold answer as whole words, by chance or by a template that writes it."""
 
     key: str
     dataset: str
@@ -65,6 +66,11 @@ class Plan(Record):
     run_id: str
     created: str
     taken_over: int = 0
+    answers_read: int = 0
+
+    @property
+    def prompts(self) -> int:
+        return self.funnel[-1].kept
 
     def shard_key(self, index: int, sha256: str) -> str:
         """Named by its content, so that two runs which finish the same shard never overwrite each other's file."""

@@ -19,7 +19,7 @@ from qstar_core.gate.judge import check_names
 from qstar_core.mixture.alpha import AlphaOptions, method_of
 from qstar_core.mixture.policies.chain import policies_of
 from qstar_core.plural import counted
-from qstar_core.prompts import PromptRenderer, check_templates, encoding_fix, sample_id
+from qstar_core.prompts import PromptRenderer, check_templates, encoding_fix, holds, sample_id
 from qstar_core.records import (
     SCHEMA_VERSION,
     FunnelStep,
@@ -98,6 +98,7 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
         funnel=(ingest.funnel, FunnelStep(stage="render", entered=len(pairs) + len(rejects), kept=len(pairs),
                                           dropped=dict(sorted(Counter(r.reason for r in rejects).items())))),
         run_id=run_id, created=datetime.now(UTC).isoformat(timespec="seconds"),
+        answers_read=sum(_answer_read(prompt, pair) for prompt, pair in pairs),
     )
     taken = take_over(workspace, plan, ((shard, line) for shard, lines in enumerate(planned) for line in lines))
     plan = plan.model_copy(update={"taken_over": taken})
@@ -120,6 +121,12 @@ def _render(renderer: PromptRenderer, prompts: list[Prompt],
                         encoding_fix([reject.reason for reject in rejects], [ref.name for ref in models.values()])
                         or "check prompts.student, prompts.teacher and engine.context")
     return pairs, rejects
+
+
+def _answer_read(prompt: Prompt, pair: PromptPair) -> bool:
+    """Choices and code are meant to be read."""
+    return (prompt.answer is not None and prompt.kind not in ("multiple_choice", "code")
+            and any(holds(turn.content, prompt.answer) for turn in pair.student_messages))
 
 
 def _dealt(settings: Settings, samples_hash: str, first_draw: int,

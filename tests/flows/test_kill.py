@@ -15,7 +15,7 @@ from tests.flows.project import Project
 
 FILES = ("data/data.jsonl", "diagnostics/diagnostics.jsonl", "rejects/rejects.jsonl")
 QUICK_POINTS = 2
-SLOW_POINTS = 10
+SLOW_POINTS = 22
 
 
 def objects_in(store: Path) -> int:
