@@ -24,6 +24,7 @@ from qstar_core.loop.page import write_page
 from qstar_core.loop.records import Begun, Evaluated, Round
 from qstar_core.loop.students import current, following
 from qstar_core.loop.summary import Summary, summarise
+from qstar_core.loop.unfinished import progress
 from qstar_core.records import Checkpoint, DatasetVersion
 from qstar_core.stages.crashes import crashes_counted
 from qstar_core.stages.workspace import Workspace
@@ -92,7 +93,7 @@ def _counted(workspace: Workspace, book: Book) -> Iterator[None]:
     itself, and would be for ever."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(crashes_counted(workspace, book.key, "the loop", book.steps))
+            stack.enter_context(crashes_counted(workspace, book.key, "the loop", progress(workspace, book)))
         except CrashLoopError as error:
             announce(STOPPED, workspace.settings.dataset, round=str(len(book.rounds()) + 1),
                      problem=redacted(str(error)))

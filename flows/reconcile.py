@@ -63,6 +63,8 @@ def _go_on(settings: Settings, crashed: CrashedLoop) -> int:
     if parameters is None:
         get_run_logger().info(f"{told}; left to a person")
         return 0
+    if Settings.model_validate(parameters["settings"]).dataset != settings.dataset:
+        return 0  # the line has loops on another dataset too, whose own `reconcile` looks
     run = _begin(f"loop/{settings.dataset}", parameters, f"take-up-loop-{crashed.run}",
                  settings.operations.max_crashes)
     if run is None:

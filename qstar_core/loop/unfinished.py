@@ -11,6 +11,8 @@ from qstar_core.loop.book import Book
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.leases import LEASE_S, Holder, holder_of, observed
 
+_STEP = 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class CrashedLoop:
@@ -39,3 +41,10 @@ def crashed_loop(workspace: Workspace, patience_s: float = LEASE_S) -> CrashedLo
         return None
     book = Book.named(workspace.store, line, holders[line].name)
     return CrashedLoop(book, len(book.rounds()) + 1, holders[line].run)
+
+
+def progress(workspace: Workspace, book: Book) -> int:
+    """Grows with every step that is done, and with every shard of the round that the loop is in."""
+    steps = book.steps
+    folder = f"{workspace.round_key(book.round_name(len(book.rounds()) + 1))}/"
+    return _STEP * steps + sum("/ledger/" in info.key for info in book.store.list(folder))

@@ -17,6 +17,7 @@ from qstar_core.stages.workspace import Workspace
 
 _NONE = object()
 _PROMPTS = ("source.", "round.prompts", "engine.context")
+_RECORDED = ("engine.diagnostics", "engine.top_logprobs")
 _PLACES = ("source.s3.",)
 _LONGEST = 60
 
@@ -79,6 +80,8 @@ def _effect(name: str, old: Any, before: Plan, settings: Settings, models: dict[
         return Effect.SAMPLES
     if name.startswith(_PROMPTS):
         return Effect.PLAN
+    if name in _RECORDED:  # what was not recorded of a sample can only be had by drawing it again
+        return Effect.SAMPLES
     try:
         back = Settings.model_validate(_with(settings.model_dump(mode="json"), name.split("."), old))
     except ValidationError:  # the old value stands only beside another one that changed with it

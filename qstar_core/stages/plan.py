@@ -105,7 +105,7 @@ def load_plan(store: ObjectStore, key: str) -> Plan:
 
 
 def planned_in(store: ObjectStore, round_key: str) -> list[str]:
-    """The keys of a round's plans. A file `begun/plan.json` there is none: it counts crashes."""
+    """The keys of a round's plans. `begun/plan.json` is none: it counts crashes."""
     keys = (info.key.removesuffix("/plan.json") for info in store.list(f"{round_key}/")
             if info.key.endswith("/plan.json"))
     return [key for key in keys if key.rpartition("/")[0].endswith("/plans")]

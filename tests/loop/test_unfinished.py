@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qstar_core.loop.book import Book
-from qstar_core.loop.unfinished import crashed_loop
+from qstar_core.loop.unfinished import crashed_loop, progress
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.leases import holder_of, lease
 from qstar_core.store.objects import ObjectStore
@@ -29,6 +29,11 @@ def test_it_is_told_with_its_name_its_round_and_its_run(store: ObjectStore) -> N
     write_round(book, 1)
     book.keep(2, round_of(2, promoted=True).refreshed)
     assert book.steps == 5
+    before = progress(workspace, book)
+    store.write(f"{workspace.round_key(book.round_name(2))}/ab/ledger/00000.json", b"{}")
+    shard = progress(workspace, book)
+    book.keep(2, round_of(2, promoted=True).retrained)
+    assert before < shard < progress(workspace, book)
     died(book)
     found = crashed_loop(workspace)
     assert found is not None and (found.book.loop, found.round, found.run) == ("of-2", 2, "run-7")
