@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import traceback
 from importlib.metadata import version
-from pathlib import Path
 
 import rich_click as click
 from click.exceptions import Abort, Exit
@@ -25,8 +25,9 @@ from flows.commands.export import export_version
 from flows.commands.inspect import inspect
 from flows.commands.logs import logs
 from flows.commands.loop import loop
+from flows.commands.plan import plan
 from flows.commands.reward import reward, rlhf
-from flows.commands.run import demo, generate, refresh
+from flows.commands.run import StoppedError, demo, generate, refresh
 from flows.commands.serve import serve
 from flows.commands.settings import config
 from flows.commands.stack import down, ui, up
@@ -39,7 +40,7 @@ from qstar_core.home import subfolder
 
 click.rich_click.COMMAND_GROUPS = {
     "qstar": [
-        {"name": "Make data", "commands": ["inspect", "demo", "generate", "refresh", "serve"]},
+        {"name": "Make data", "commands": ["inspect", "plan", "demo", "generate", "refresh", "serve"]},
         {"name": "Train", "commands": ["train", "loop", "reward", "rlhf"]},
         {"name": "Look at data", "commands": ["datasets", "analyze", "export"]},
         {"name": "Students", "commands": ["evaluate", "students"]},
@@ -60,7 +61,7 @@ def qstar() -> None:
 
 
 _COMMANDS = (
-    inspect, demo, generate, refresh, serve, train, loop, reward, rlhf, evaluate, students, datasets, analyze,
+    inspect, plan, demo, generate, refresh, serve, train, loop, reward, rlhf, evaluate, students, datasets, analyze,
     export_version, up, down, deploy, status, logs, ui, config, doctor, completion,
 )
 for command in _COMMANDS:
@@ -73,14 +74,14 @@ def main() -> None:
         qstar(standalone_mode=False)
     except QstarError as error:
         _fail(str(error), error.exit_code)
-    except (Abort, KeyboardInterrupt):
-        _fail("interrupted — the same command goes on where it stopped", 130)
+    except (Abort, KeyboardInterrupt) as stopped:
+        _fail(f"interrupted; resume with: {_again(stopped)}", 130)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except Exit as ended:
         sys.exit(ended.exit_code)
     except Exception as error:  # noqa: BLE001 — the last resort: whatever it is, a user reads one line
-        _fail(f"unexpected {type(error).__name__}: {_one_line(error)} — a bug; its trace is in {_keep(error)}", 1)
+        _fail(f"unexpected {type(error).__name__}: {_one_line(error)} — a bug{_keep(error)}", 1)
 
 
 def _terminated(*_: object) -> None:
@@ -88,14 +89,25 @@ def _terminated(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _again(stopped: BaseException) -> str:
+    """The command that goes on: what was typed, and what it left to the clock."""
+    cause = stopped.__context__ or stopped  # click turns it into an Abort, and its cause is lost on the way
+    words = cause.words if isinstance(cause, StoppedError) else ()
+    return shlex.join(["qstar", *sys.argv[1:], *words])
+
+
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _keep(error: BaseException) -> Path:
-    path = subfolder("logs") / "last-error.txt"
-    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="replace")
-    return path
+def _keep(error: BaseException) -> str:
+    """Where its trace is, if it can be written."""
+    try:
+        path = subfolder("logs") / "last-error.txt"
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return f"; its trace is in {path}"
 
 
 def _fail(line: str, code: int) -> None:

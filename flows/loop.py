@@ -6,7 +6,7 @@ deployment from them.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from prefect.runtime import flow_run
 from flows.refresh import refresh
 from flows.retrain import retrain
 from qstar_core.config import Settings
-from qstar_core.errors import ApprovalNeededError, ConflictError, NotPromotedError, QstarError
+from qstar_core.errors import ApprovalNeededError, ConflictError, CrashLoopError, NotPromotedError, QstarError
 from qstar_core.loop.beside import Beside
 from qstar_core.loop.book import Book
 from qstar_core.loop.machine import Doers, Loop
@@ -24,7 +24,9 @@ from qstar_core.loop.page import write_page
 from qstar_core.loop.records import Begun, Evaluated, Round
 from qstar_core.loop.students import current, following
 from qstar_core.loop.summary import Summary, summarise
+from qstar_core.loop.unfinished import progress
 from qstar_core.records import Checkpoint, DatasetVersion
+from qstar_core.stages.crashes import crashes_counted
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.leases import LEASE_S, Holder, Lease, holder_of, lease
 from tasks.events import Event, emit
@@ -56,7 +58,7 @@ def loop(settings: Settings = _DEFAULTS, name: str = "1") -> Ended:
     """Rounds of refresh, retrain, evaluate and promote, until the settings under `loop` end it."""
     workspace = Workspace.open(following(settings))
     book = Book(workspace.store, settings.student.line, name)
-    with line_held(book, str(flow_run.id)) as held:
+    with line_held(book, str(flow_run.id)) as held, _counted(workspace, book):
         machine = Loop(workspace, book, _doers(workspace), held.check, _teller(workspace, book))
         begun = machine.begin()
         try:
@@ -76,14 +78,27 @@ def loop(settings: Settings = _DEFAULTS, name: str = "1") -> Ended:
 @contextmanager
 def line_held(book: Book, run: str) -> Iterator[Lease]:
     """One loop works on a line at a time; a second one is told, and refused while the first lives."""
-    key = f"leases/loop/{book.line}.json"
-    holder = holder_of(book.store, key)
+    holder = holder_of(book.store, book.lease_key)
     if holder is not None and not holder.released and holder.dead is False:
         raise ConflictError(f"line {book.line} is in the hands of {holder.told}",
                             "wait for its end, or end that process")
-    with lease(book.store, key, f"loop {book.loop} of line {book.line}", run, wait_s=LEASE_S + _GRACE_S,
+    with lease(book.store, book.lease_key, book.told, run, wait_s=LEASE_S + _GRACE_S,
                on_wait=_tell_of_holder) as held:
         yield held
+
+
+@contextmanager
+def _counted(workspace: Workspace, book: Book) -> Iterator[None]:
+    """A loop that ended its process again and again in one step is not begun once more: what crashed is taken up by
+    itself, and would be for ever."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(crashes_counted(workspace, book.key, "the loop", progress(workspace, book)))
+        except CrashLoopError as error:
+            announce(STOPPED, workspace.settings.dataset, round=str(len(book.rounds()) + 1),
+                     problem=redacted(str(error)))
+            raise
+        yield
 
 
 def _tell_of_holder(holder: Holder) -> None:

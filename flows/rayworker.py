@@ -12,11 +12,13 @@ from functools import cached_property
 from qstar_core.config import Settings
 from qstar_core.engine.device_lock import hold_device
 from qstar_core.engine.headroom import Headroom
+from qstar_core.engine.protocol import Finished
 from qstar_core.stages.crashes import checkpoints, crashes_counted
 from qstar_core.stages.engines import engine_for
 from qstar_core.stages.generate import generate_shard
 from qstar_core.stages.kept import Kept
 from qstar_core.stages.plan import LedgerEntry, Plan, load_plan
+from qstar_core.stages.stuck import never_stuck
 from qstar_core.stages.workspace import Workspace
 
 
@@ -65,8 +67,14 @@ class ShardWorker:
             engine.append(self._engine(plan))
             return engine[0]
 
-        with crashes_counted(workspace, plan.key, f"shard {shard}", checkpoints(workspace, plan, shard)):
-            entry = generate_shard(workspace, plan, shard, loaded, lambda rows: self._tell(Kept.of(shard, rows)))
+        with (crashes_counted(workspace, plan.key, f"shard {shard}", checkpoints(workspace, plan, shard)),
+              never_stuck(self._settings.operations.stuck_minutes) as alive):
+
+            def kept(rows: list[Finished]) -> None:
+                alive()
+                self._tell(Kept.of(shard, rows))
+
+            entry = generate_shard(workspace, plan, shard, loaded, kept)
         return Sampled(entry, bool(engine), engine[0].acceptance if engine else None)
 
     @cached_property

@@ -1,4 +1,5 @@
-"""What was left undone is taken up: crashed rounds are run again, and versions that were judged good are published.
+"""What was left undone is taken up: crashed rounds and loops are run again, and versions that were judged good are
+published.
 
 Run every half hour and after every crash. Only what ran by itself is taken up: a run that a person began is that
 person's to go on with. Nothing is begun twice: the run that takes up another one is keyed by it.
@@ -16,6 +17,7 @@ from prefect.runtime import flow_run
 
 from flows.parameters import as_parameter
 from qstar_core.config import Settings
+from qstar_core.loop.unfinished import CrashedLoop, crashed_loop
 from qstar_core.stages.reconciling import Left, Undone, undone
 from qstar_core.stages.retraining import untrained
 from qstar_core.stages.workspace import Workspace
@@ -33,8 +35,12 @@ def _run_name() -> str:
 @flow(name="reconcile", flow_run_name=_run_name)
 def reconcile(settings: Settings = _DEFAULTS) -> int:
     """Take up what was left undone, and what an event was lost for. Returns how many runs were begun."""
-    begun = 0
-    for left in undone(Workspace.open(settings)):
+    workspace = Workspace.open(settings)
+    crashed = crashed_loop(workspace)
+    begun = 0 if crashed is None else _go_on(settings, crashed)
+    for left in undone(workspace):
+        if crashed is not None and crashed.owns(left.round):
+            continue
         told = f"round {left.round} {left.left.value}"
         parameters = _unattended(left.run) if left.left in _TAKEN_UP else None
         if parameters is None:
@@ -49,6 +55,24 @@ def reconcile(settings: Settings = _DEFAULTS) -> int:
         get_run_logger().info(f"{told}: taken up by {run.name}")
         begun += 1
     return begun + _retrain(settings)
+
+
+def _go_on(settings: Settings, crashed: CrashedLoop) -> int:
+    """The loop's own steps find what is done, also the round that it was in."""
+    told, parameters = f"{crashed.book.told}, round {crashed.round}: its process died", _unattended(crashed.run)
+    if parameters is None:
+        get_run_logger().info(f"{told}; left to a person")
+        return 0
+    if Settings.model_validate(parameters["settings"]).dataset != settings.dataset:
+        return 0  # the line has loops on another dataset too, whose own `reconcile` looks
+    run = _begin(f"loop/{settings.dataset}", parameters, f"take-up-loop-{crashed.run}",
+                 settings.operations.max_crashes)
+    if run is None:
+        announce(STOPPED, settings.dataset, round=str(crashed.round), problem=f"{told}, and no run takes it up")
+        get_run_logger().error(f"{told}; given up, because no run that takes it up begins to work")
+        return 0
+    get_run_logger().info(f"{told}; taken up by {run.name}")
+    return 1
 
 
 def _retrain(settings: Settings) -> int:

@@ -28,7 +28,8 @@ from qstar_core.models import LATEST, resolve, resolve_models
 from qstar_core.prompts import sample_id
 from qstar_core.records import FinishReason, MixSummary, ModelRef, Prompt, PromptPair, Sample, Trace, content_hash
 from qstar_core.stages.engines import engine_for
-from qstar_core.stages.planning import check_sampling, renderer_for, sampling_hash
+from qstar_core.stages.naming import sampling_hash
+from qstar_core.stages.planning import check_sampling, renderer_for
 from qstar_core.stages.workspace import Workspace
 
 Values = Mapping[str, Any] | Section

@@ -7,6 +7,7 @@ Every mistake ends in one line that names the key, the value, and what was expec
 from __future__ import annotations
 
 import difflib
+import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from qstar_core.records import JsonObject
 
 ENV_PREFIX = "QSTAR__"
 _LONGEST = 120
+_FEW = 12
 # What reading YAML may raise: ValueError for a date such as 2026-13-45, the others for odd keys and endless nesting.
 UNREADABLE = (yaml.YAMLError, ValueError, TypeError, RecursionError)
 
@@ -118,10 +120,7 @@ def _explain(error: ValidationError) -> tuple[str, str]:
     key = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
-        names = list(setting_names())
-        sections = {name.rpartition(".")[0] for name in names} - {""}
-        close = difflib.get_close_matches(key, [*names, *sorted(sections)], n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]}?" if close else "`qstar config schema` lists the settings"
+        hint = _nearest(key, first["loc"])
         return f"unknown setting {key} = {_shown(first['input'])}{more}", hint
     if first["type"] == "missing":
         return f"setting {key} is missing{more}", "give it a value"
@@ -130,6 +129,42 @@ def _explain(error: ValidationError) -> tuple[str, str]:
     if isinstance(first["input"], Mapping):  # a section: what is wrong with it is told by the fix
         return f"{where} is wrong{more}", expected
     return f"{where} = {_shown(first['input'])} is wrong{more}", expected
+
+
+def _nearest(key: str, loc: tuple[int | str, ...]) -> str:
+    """A setting of the same section, else one from anywhere; never what was refused, nor the section that it is in."""
+    path, fields = _section(loc[:-1])
+    close = [f"{path}.{name}".lstrip(".") for name in difflib.get_close_matches(str(loc[-1]), fields, n=1)]
+    if not close:
+        names = list(setting_names())
+        sections = {name.rpartition(".")[0] for name in names} - {""}
+        known = [name for name in (*names, *sorted(sections)) if not f"{key}.".startswith(f"{name}.")]
+        close = difflib.get_close_matches(key, known, n=1, cutoff=0.5 if len(loc) == 1 else 0.75)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"use {', '.join(fields)}" if path and len(fields) <= _FEW else "`qstar config schema` lists the settings"
+
+
+def _section(loc: tuple[int | str, ...]) -> tuple[str, list[str]]:
+    """(dotted name, its fields) of the section at a place, of those that a choice such as a recipe named."""
+    models: list[type[BaseModel]] = [Settings]
+    path: list[str] = []
+    for part in loc:
+        inner = [field.annotation for model in models if (field := model.model_fields.get(str(part))) is not None]
+        if inner or isinstance(part, int):
+            path.append(str(part))
+        if inner:
+            models = [model for annotation in inner for model in _models(annotation)]
+        else:  # the name of a choice, or a place in a list: the same models, or that one of them
+            models = [model for model in models if part in {field.default for field in model.model_fields.values()
+                                                            if isinstance(field.default, str)}] or models
+    return ".".join(path), [name for model in models[:1] for name in model.model_fields]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in typing.get_args(annotation) for model in _models(inner)]
 
 
 def _shown(value: Any) -> str:

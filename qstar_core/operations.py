@@ -24,6 +24,8 @@ class OperationsSettings(Section):
     device_lock: Literal["auto", "on", "off"] = Field(
         "auto", description="One process a device, by a lock on the machine; auto: for GPUs")
     max_crashes: int = Field(3, ge=1, description="How often one shard or stage may end its process before it stops")
+    stuck_minutes: float | None = Field(120, gt=0, le=10_000, description="Minutes without a row checkpoint after "
+                                        "which a process ends itself as crashed; empty: never")
     reconcile_minutes: int = Field(30, ge=1, le=1440, description="Minutes between two looks at what was left undone")
     missed_after_hours: float = Field(26, gt=0, le=24 * 31, description="Hours without a new version that count as a "
                                                                         "missed night")
@@ -33,6 +35,8 @@ class OperationsSettings(Section):
                                              "started here for the run")
     ray_workers: int | None = Field(None, ge=1, le=10_000, description="Engines on Ray; empty: one for each GPU of the "
                                                                        "cluster, one where there is none")
+    price_per_hour: float | None = Field(None, ge=0, description="Price of an hour of one engine, in any currency, for "
+                                                                 "the estimates of `qstar plan`; empty: not told")
     notify: str = Field("", pattern=r"^$|^[a-z0-9-]+/[a-z0-9-]+$",
                         description="Prefect block that notifications go to, as type/name; empty: none are sent")
 

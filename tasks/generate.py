@@ -10,11 +10,13 @@ from prefect.runtime import flow_run
 from qstar_core.config import Settings
 from qstar_core.engine.device_lock import hold_device
 from qstar_core.engine.headroom import Headroom
+from qstar_core.engine.protocol import Finished
 from qstar_core.stages.crashes import checkpoints, crashes_counted
 from qstar_core.stages.engines import engine_for
 from qstar_core.stages.generate import generate_shard
 from qstar_core.stages.kept import Kept
 from qstar_core.stages.plan import LedgerEntry, Plan, load_plan
+from qstar_core.stages.stuck import never_stuck
 from qstar_core.stages.workspace import Workspace
 from tasks.events import Event, Failure, ShardDone, emit
 from tasks.retrying import DELAYS_S, RETRIES, retry_if_transient
@@ -32,8 +34,14 @@ def generate_task(settings: Settings, plan_key: str, shard: int) -> int:
         engine.append(_engine(settings, plan))
         return engine[0]
 
-    with crashes_counted(workspace, plan.key, f"shard {shard}", checkpoints(workspace, plan, shard)):
-        entry = generate_shard(workspace, plan, shard, loaded, lambda rows: tell_kept(plan, Kept.of(shard, rows)))
+    with (crashes_counted(workspace, plan.key, f"shard {shard}", checkpoints(workspace, plan, shard)),
+          never_stuck(settings.operations.stuck_minutes) as alive):
+
+        def kept(rows: list[Finished]) -> None:
+            alive()
+            tell_kept(plan, Kept.of(shard, rows))
+
+        entry = generate_shard(workspace, plan, shard, loaded, kept)
     if engine:
         emit(ShardDone(shard, entry.seconds, engine[0].acceptance))
     log_shard(entry)

@@ -8,6 +8,7 @@ from qstar_core.config import Settings
 from qstar_core.models import resolve_models
 from qstar_core.plural import counted
 from qstar_core.records import ModelRef
+from qstar_core.stages.changes import changes, last_plan
 from qstar_core.stages.crashes import crashes_counted
 from qstar_core.stages.ingest import ingest
 from qstar_core.stages.inspection import one_line
@@ -53,16 +54,29 @@ def ingest_task(settings: Settings, round_name: str) -> str:
 @task(name="plan shards", retries=RETRIES, retry_delay_seconds=DELAYS_S, retry_condition_fn=retry_if_transient)
 def plan_task(settings: Settings, ingest_key: str, models: dict[str, ModelRef], run_id: str) -> str:
     workspace = Workspace.open(settings)
+    before = last_plan(workspace, load_record(workspace.store, ingest_key, Ingest).round)
     with crashes_counted(workspace, ingest_key.rpartition("/")[0], "plan"):
         key = plan_round(workspace, ingest_key, models, run_id)
     plan = load_plan(workspace.store, key)
+    if before is not None and before.version != plan.version:
+        for change in changes(before, settings, models):
+            told = one_line(change.told, _LONGEST)
+            get_run_logger().info(told)
+            emit(Event("changed", text=told))
     told = f"{counted(plan.samples, 'sample')} in {counted(len(plan.shards), 'shard')}, version {plan.version}"
+    if plan.taken_over:
+        told += f"; {plan.taken_over} of them were finished by an earlier plan of the round"
     rendered = plan.funnel[-1]
     if rendered.dropped:
         reasons = ", ".join(f"{count}: {reason}" for reason, count in rendered.dropped.items())
         told += f"; {rendered.entered - rendered.kept} of {counted(rendered.entered, 'prompt')} dropped ({reasons})"
     get_run_logger().info(told)
     emit(Event("plan", text=told))
+    if 2 * plan.answers_read > plan.prompts:
+        read = (f"reads the gold answer in {plan.answers_read} of {counted(plan.prompts, 'prompt')}: see that no "
+                "template writes it, or leave such prompts out with prompts.answer_in_question=drop")
+        get_run_logger().warning(f"the student {read}")
+        emit(Event("student", text=read))
     pair = load_lines(workspace.store, plan.shards[0].jobs, PlannedPrompt)[0].pair
     emit(Event("student", text=f"reads {one_line(pair.student_text, _LONGEST)}"))
     emit(Event("teacher", text=f"reads {one_line(pair.teacher_text, _LONGEST)}"))

@@ -51,7 +51,8 @@ def run_log(run_id: str, run_name: str) -> Iterator[Path]:
     finally:
         for logger in loggers:
             logger.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # a full disk: what the run ends with is told, not this
+            handler.close()
 
 
 def redacted(text: str) -> str:

@@ -22,6 +22,14 @@ from qstar_core.records import DatasetVersion
 from qstar_core.stages.workspace import Workspace, check_round_name, today
 
 
+class StoppedError(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM; the same command goes on, if these `words` are added to it."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        super().__init__()
+        self.words = words
+
+
 @click.command(cls=SettingsCommand)
 @click.option("--model", type=click.Choice(["tiny", "smollm2"]), default="tiny", show_default=True,
               help="tiny: two small models, trained here on first use. smollm2: SmolLM2-135M as its own teacher")
@@ -47,7 +55,10 @@ def refresh(config_path: str | None, round_name: str | None) -> None:
     settings = load_settings(find_config(config_path), os.environ, given_flags())
     name = today(settings.operations.time_zone) if round_name is None else round_name
     _announce("refresh", settings, name)
-    _run_and_tell(settings, name)
+    try:
+        _run_and_tell(settings, name)
+    except KeyboardInterrupt:  # resumed after midnight, today's round would be another one
+        raise StoppedError(() if round_name else ("--round", name)) from None
 
 
 @click.command(cls=SettingsCommand)

@@ -77,11 +77,15 @@ def _version(settings: Settings) -> list[tuple[str, str]]:
 
 
 def _undone(settings: Settings) -> list[tuple[str, str]]:
+    from qstar_core.loop.unfinished import crashed_loop
     from qstar_core.stages.reconciling import undone
 
-    found = undone(Workspace.open(settings), patience_s=0)
-    return [("Undone" if place == 0 else "", f"round {left.round} {left.left.value} {left.version}".rstrip())
-            for place, left in enumerate(found)]
+    workspace = Workspace.open(settings)
+    crashed = crashed_loop(workspace, patience_s=0)
+    loops = [] if crashed is None else [f"{crashed.book.told} died in round {crashed.round}"]
+    rounds = [f"round {left.round} {left.left.value} {left.version}".rstrip()
+              for left in undone(workspace, patience_s=0)]
+    return [("Undone" if place == 0 else "", told) for place, told in enumerate((*loops, *rounds))]
 
 
 def _when(at: datetime | None, zone: ZoneInfo) -> str:

@@ -15,6 +15,7 @@ from qstar_core.store.objects import ObjectStore
 
 # Where a loop runs, how fast, what it may cost and what it lets pass may change on the way; the rest is its identity.
 _FREE = {"loop", "gate", "engine", "store", "operations", "metrics", "output", "filtering", "export", "reward", "rlhf"}
+_ENDINGS = tuple(f"-{name}.json" for name in STEPS.values())
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 
 
@@ -28,6 +29,26 @@ class Book:
     @property
     def key(self) -> str:
         return f"loops/{self.line}/{self.loop}"
+
+    @property
+    def lease_key(self) -> str:
+        """Of the line: one loop works on it at a time."""
+        return f"leases/loop/{self.line}.json"
+
+    @property
+    def told(self) -> str:
+        """What its holder is called; `named` reads it back."""
+        return f"loop {self.loop} of line {self.line}"
+
+    @classmethod
+    def named(cls, store: ObjectStore, line: str, told: str) -> Book:
+        return cls(store, line, told.removeprefix("loop ").removesuffix(f" of line {line}"))
+
+    @property
+    def steps(self) -> int:
+        """How many steps are done."""
+        return sum(info.key.count("/") == self.key.count("/") + 1 and info.key.endswith(_ENDINGS)
+                   for info in self.store.list(f"{self.key}/"))
 
     def round_name(self, number: int) -> str:
         """Of the dataset's round; another line or loop on the same dataset has other ones."""

@@ -13,15 +13,14 @@ from pathlib import Path
 from qstar_core.engine.protocol import Engine, Finished, Job
 from qstar_core.errors import ConflictError, EngineError
 from qstar_core.stages.lines import load_lines, load_record
+from qstar_core.stages.parts import Parts
 from qstar_core.stages.plan import LedgerEntry, Plan, PlannedPrompt
-from qstar_core.stages.shardfile import read_samples, read_work, write_samples
+from qstar_core.stages.shardfile import write_samples
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import sha256_file, store_file
 from qstar_core.store.objects import ObjectStore
 
 Progress = Callable[[list[Finished]], None]
-
-_DIGEST = 16
 
 
 def ledger_entry(store: ObjectStore, plan: Plan, shard: int) -> LedgerEntry | None:
@@ -44,7 +43,7 @@ def generate_shard(workspace: Workspace, plan: Plan, shard: int, engine: Callabl
     store.delete(plan.ledger_key(shard))  # a line whose file is gone must not stand in the way of the new one
     jobs = _jobs(load_lines(store, plan.shards[shard].jobs, PlannedPrompt))
     with workspace.scratch() as scratch:
-        parts = _Parts(store, plan.parts_key(shard), scratch)
+        parts = Parts(store, plan.parts_key(shard), scratch)
         done = {finished.sample.id: finished for finished in parts.read()}
         missing = [job for job in jobs if job.sample_id not in done]
         if missing:
@@ -59,7 +58,7 @@ def generate_shard(workspace: Workspace, plan: Plan, shard: int, engine: Callabl
         return _finish(workspace, plan, shard, [done[job.sample_id] for job in jobs], parts, scratch)
 
 
-def _finish(workspace: Workspace, plan: Plan, shard: int, rows: list[Finished], parts: _Parts,
+def _finish(workspace: Workspace, plan: Plan, shard: int, rows: list[Finished], parts: Parts,
             scratch: Path) -> LedgerEntry:
     path = scratch / "shard.parquet"
     write_samples(path, rows, parts.tokens, parts.seconds)
@@ -72,40 +71,6 @@ def _finish(workspace: Workspace, plan: Plan, shard: int, rows: list[Finished], 
     return load_record(workspace.store, plan.ledger_key(shard), LedgerEntry)
 
 
-class _Parts:
-    """The row checkpoints of one shard: small files, each named by its number and its hash."""
-
-    def __init__(self, store: ObjectStore, prefix: str, scratch: Path) -> None:
-        self._store, self._prefix, self._path = store, prefix, scratch / "part.parquet"
-        self._next = 0
-        self.tokens, self.seconds = 0, 0.0
-
-    def read(self) -> Iterator[Finished]:
-        """What is there and whole; anything else in the folder is removed, and its rows are sampled again."""
-        for info in list(self._store.list(self._prefix)):
-            self._store.download(info.key, self._path)
-            number, _, digest = Path(info.key).stem.partition("-")
-            if digest != sha256_file(self._path)[:_DIGEST]:
-                self._store.delete(info.key)
-                continue
-            tokens, seconds = read_work(self._path)
-            self._next = max(self._next, int(number) + 1)
-            self.tokens, self.seconds = self.tokens + tokens, self.seconds + seconds
-            yield from read_samples(self._path)
-
-    def append(self, rows: list[Finished], seconds: float) -> None:
-        tokens = sum(len(row.sample.token_ids) for row in rows)
-        write_samples(self._path, rows, tokens, seconds)
-        digest = sha256_file(self._path)[:_DIGEST]
-        self._store.upload(f"{self._prefix}{self._next:06d}-{digest}.parquet", self._path)
-        self._next += 1
-        self.tokens, self.seconds = self.tokens + tokens, self.seconds + seconds
-
-    def delete(self) -> None:
-        for info in list(self._store.list(self._prefix)):
-            self._store.delete(info.key)
-
-
 class _Batch:
     def __init__(self, rows: list[Finished], seconds: float) -> None:
         self.rows, self.seconds = rows, seconds
@@ -115,11 +80,16 @@ def _batches(finished: Iterator[Finished], size: int) -> Iterator[_Batch]:
     """Finished samples in groups of `size`, each with the seconds that the engine took for it."""
     rows: list[Finished] = []
     since = time.monotonic()
-    for row in finished:
-        rows.append(row)
-        if len(rows) == size:
+    try:
+        for row in finished:
+            rows.append(row)
+            if len(rows) == size:
+                yield _Batch(rows, time.monotonic() - since)
+                rows, since = [], time.monotonic()
+    except KeyboardInterrupt:  # Ctrl-C and SIGTERM: what is finished is kept before the run ends
+        if rows:
             yield _Batch(rows, time.monotonic() - since)
-            rows, since = [], time.monotonic()
+        raise
     if rows:
         yield _Batch(rows, time.monotonic() - since)
 

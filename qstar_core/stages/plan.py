@@ -46,6 +46,9 @@ class PlannedPrompt(Record):
 
 
 class Plan(Record):
+    """`taken_over` samples were finished by earlier plans of the round; in `answers_read` prompts the student reads the
+    gold answer as whole words, by chance or by a template that writes it."""
+
     key: str
     dataset: str
     round: str
@@ -62,6 +65,12 @@ class Plan(Record):
     funnel: tuple[FunnelStep, ...]
     run_id: str
     created: str
+    taken_over: int = 0
+    answers_read: int = 0
+
+    @property
+    def prompts(self) -> int:
+        return self.funnel[-1].kept
 
     def shard_key(self, index: int, sha256: str) -> str:
         """Named by its content, so that two runs which finish the same shard never overwrite each other's file."""
@@ -93,3 +102,10 @@ class LedgerEntry(Record):
 
 def load_plan(store: ObjectStore, key: str) -> Plan:
     return load_record(store, f"{key}/plan.json", Plan)
+
+
+def planned_in(store: ObjectStore, round_key: str) -> list[str]:
+    """The keys of a round's plans. `begun/plan.json` is none: it counts crashes."""
+    keys = (info.key.removesuffix("/plan.json") for info in store.list(f"{round_key}/")
+            if info.key.endswith("/plan.json"))
+    return [key for key in keys if key.rpartition("/")[0].endswith("/plans")]

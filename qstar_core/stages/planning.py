@@ -1,5 +1,6 @@
 """The prompts of a round → its shards: every prompt rendered, every sample named, everything that decides the samples
-hashed. A plan that exists is returned as it is, so a rerun works on what was planned first.
+hashed. A plan that exists is returned as it is, so a rerun works on what was planned first; a new one begins with what
+earlier plans of the round have finished of it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from qstar_core.gate.judge import check_names
 from qstar_core.mixture.alpha import AlphaOptions, method_of
 from qstar_core.mixture.policies.chain import policies_of
 from qstar_core.plural import counted
-from qstar_core.prompts import PromptRenderer, check_templates, encoding_fix, sample_id
+from qstar_core.prompts import PromptRenderer, check_templates, encoding_fix, holds, sample_id
 from qstar_core.records import (
     SCHEMA_VERSION,
     FunnelStep,
@@ -31,7 +32,9 @@ from qstar_core.records import (
 from qstar_core.sources.reading import check_source
 from qstar_core.stages.filtering import check_filters
 from qstar_core.stages.lines import load_lines, load_record, store_lines
+from qstar_core.stages.naming import judged_by, planned_by, sampling_hash
 from qstar_core.stages.plan import Ingest, Plan, PlannedPrompt, ShardPlan
+from qstar_core.stages.reuse import take_over
 from qstar_core.stages.workspace import Workspace
 
 
@@ -76,21 +79,17 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
     ingest = load_record(store, ingest_key, Ingest)
     renderer, _, context = renderer_for(settings, models)
     samples_hash = sampling_hash(settings, models)
-    plan_hash = content_hash([samples_hash, ingest.prompts.sha256, ingest.first_draw, context, settings.sampling.draws,
-                              settings.sampling.max_tokens, settings.round.shard_size, settings.engine.diagnostics,
-                              *([settings.engine.top_logprobs] if settings.engine.top_logprobs else [])])
+    plan_hash = content_hash([samples_hash, ingest.prompts.sha256, ingest.first_draw, context, *planned_by(settings)])
     key = f"{workspace.round_key(ingest.round)}/{plan_hash[:12]}"
-    config_hash = content_hash([plan_hash, SCHEMA_VERSION, settings.output.model_dump(mode="json"),
-                                settings.gate.model_dump(mode="json"), settings.best_of.model_dump(mode="json"),
-                                settings.mixing.model_dump(mode="json"),
-                                [step.model_dump(mode="json") for step in settings.filters],
+    config_hash = content_hash([plan_hash, SCHEMA_VERSION, *judged_by(settings),
                                 *([ingest.validation.sha256] if ingest.validation else [])])
     version = f"{ingest.round}-{config_hash[:8]}"
     plan_key = f"{key}/plans/{version}"
     if store.head(f"{plan_key}/plan.json") is not None:
         return plan_key
     pairs, rejects = _render(renderer, load_lines(store, ingest.prompts, Prompt), models)
-    shards = _shards(workspace, key, samples_hash, ingest.first_draw, pairs)
+    planned = _dealt(settings, samples_hash, ingest.first_draw, pairs)
+    shards = _shards(workspace, key, planned)
     plan = Plan(
         key=key, dataset=settings.dataset, round=ingest.round, version=version, sampling_hash=samples_hash,
         config_hash=config_hash, settings=settings.model_dump(mode="json"), models=models, context=context,
@@ -99,20 +98,13 @@ def plan_round(workspace: Workspace, ingest_key: str, models: dict[str, ModelRef
         funnel=(ingest.funnel, FunnelStep(stage="render", entered=len(pairs) + len(rejects), kept=len(pairs),
                                           dropped=dict(sorted(Counter(r.reason for r in rejects).items())))),
         run_id=run_id, created=datetime.now(UTC).isoformat(timespec="seconds"),
+        answers_read=sum(_answer_read(prompt, pair) for prompt, pair in pairs),
     )
+    taken = take_over(workspace, plan, ((shard, line) for shard, lines in enumerate(planned) for line in lines))
+    plan = plan.model_copy(update={"taken_over": taken})
     with contextlib.suppress(ConflictError):  # another run planned the same at the same time; its plan stands
         store.write(f"{plan_key}/plan.json", plan.model_dump_json().encode(), if_absent=True)
     return plan_key
-
-
-def sampling_hash(settings: Settings, models: dict[str, ModelRef]) -> str:
-    """Identifies finished samples. Engine, batch and dtype stand outside of it; max_tokens is part of the plan. Stop
-    strings enter only where there are any, so that rounds planned without them keep their names."""
-    stop = sorted(set(settings.sampling.stop))
-    return content_hash([{role: ref.sha256 for role, ref in models.items()}, settings.prompts.model_dump(mode="json"),
-                         settings.alpha.model_dump(mode="json"), settings.support.model_dump(mode="json"),
-                         settings.sampling.temperature, settings.sampling.sharpen, settings.sampling.seed,
-                         *([stop] if stop else [])])
 
 
 def _render(renderer: PromptRenderer, prompts: list[Prompt],
@@ -131,20 +123,30 @@ def _render(renderer: PromptRenderer, prompts: list[Prompt],
     return pairs, rejects
 
 
-def _shards(workspace: Workspace, key: str, samples_hash: str, first_draw: int,
-            pairs: list[tuple[Prompt, PromptPair]]) -> tuple[ShardPlan, ...]:
+def _answer_read(prompt: Prompt, pair: PromptPair) -> bool:
+    """Choices and code are meant to be read."""
+    return (prompt.answer is not None and prompt.kind not in ("multiple_choice", "code")
+            and any(holds(turn.content, prompt.answer) for turn in pair.student_messages))
+
+
+def _dealt(settings: Settings, samples_hash: str, first_draw: int,
+           pairs: list[tuple[Prompt, PromptPair]]) -> list[list[PlannedPrompt]]:
     """Whole prompts to a shard; every draw of a prompt in the same one."""
-    draws = workspace.settings.sampling.draws
-    size = max(1, workspace.settings.round.shard_size // draws)
-    shards: list[ShardPlan] = []
-    for index, start in enumerate(range(0, len(pairs), size)):
-        planned = [
-            PlannedPrompt(
-                prompt=prompt, pair=pair, first_sample=(start + offset) * draws, first_draw=first_draw,
-                sample_ids=tuple(sample_id(samples_hash, pair, first_draw + draw) for draw in range(draws)),
-            )
-            for offset, (prompt, pair) in enumerate(pairs[start : start + size])
-        ]
-        jobs = store_lines(workspace.store, f"{key}/jobs/{index:05d}.jsonl", planned)
-        shards.append(ShardPlan(index=index, first_sample=start * draws, samples=len(planned) * draws, jobs=jobs))
-    return tuple(shards)
+    draws = settings.sampling.draws
+    size = max(1, settings.round.shard_size // draws)
+    planned = [
+        PlannedPrompt(
+            prompt=prompt, pair=pair, first_sample=index * draws, first_draw=first_draw,
+            sample_ids=tuple(sample_id(samples_hash, pair, first_draw + draw) for draw in range(draws)),
+        )
+        for index, (prompt, pair) in enumerate(pairs)
+    ]
+    return [planned[start : start + size] for start in range(0, len(planned), size)]
+
+
+def _shards(workspace: Workspace, key: str, planned: list[list[PlannedPrompt]]) -> tuple[ShardPlan, ...]:
+    return tuple(
+        ShardPlan(index=index, first_sample=lines[0].first_sample, samples=sum(len(line.sample_ids) for line in lines),
+                  jobs=store_lines(workspace.store, f"{key}/jobs/{index:05d}.jsonl", lines))
+        for index, lines in enumerate(planned)
+    )

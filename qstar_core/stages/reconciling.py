@@ -7,7 +7,6 @@ machine that shows only by its heartbeat: it is observed until it beats, at most
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,14 +14,12 @@ from enum import StrEnum
 
 from qstar_core.records import GateVerdict, JsonObject, Manifest
 from qstar_core.stages.approving import approval_of, needs_approval, staged_names, staged_plan
+from qstar_core.stages.changes import last_plan
 from qstar_core.stages.judging import gate_report
-from qstar_core.stages.plan import Plan, load_plan
+from qstar_core.stages.plan import Plan
 from qstar_core.stages.workspace import Workspace
-from qstar_core.store.leases import LEASE_S, Holder, Lease, holder_of, lease
+from qstar_core.store.leases import LEASE_S, Holder, Lease, holder_of, lease, observed
 from qstar_core.store.versions import Versions
-
-_POLL_S = 1.0
-Holders = dict[str, Holder]
 
 
 class Left(StrEnum):
@@ -56,7 +53,7 @@ def round_held(workspace: Workspace, round_name: str, run: str,
 def undone(workspace: Workspace, patience_s: float = LEASE_S) -> list[Undone]:
     """In the order of the rounds' names. What a newer version has overtaken is told, and nothing should follow from
     it: finished now, it would become the latest."""
-    holders, dead = _observed(workspace, patience_s)
+    holders, dead = observed(lambda: _holders(workspace), patience_s)
     newest = _newest(workspace)
     found = [_crashed(workspace, name, holders[name], newest) for name in dead]
     busy = {name for name, holder in holders.items() if not holder.released}
@@ -64,23 +61,7 @@ def undone(workspace: Workspace, patience_s: float = LEASE_S) -> list[Undone]:
     return sorted([*(left for left in found if left is not None), *staged], key=lambda left: (left.round, left.version))
 
 
-def _observed(workspace: Workspace, patience_s: float) -> tuple[Holders, list[str]]:
-    """Every round's holder, and the rounds whose holder is dead."""
-    first = now = _holders(workspace)
-    since = time.monotonic()
-    while time.monotonic() - since < patience_s and any(_silent(first.get(name), now[name]) for name in now):
-        time.sleep(_POLL_S)
-        now = _holders(workspace)
-    return now, [name for name, holder in now.items()
-                 if not holder.released and (holder.dead or _silent(first.get(name), holder))]
-
-
-def _silent(before: Holder | None, holder: Holder) -> bool:
-    """On another machine, and without a heartbeat since it was first looked at."""
-    return not holder.released and holder.dead is None and before is not None and before.beat == holder.beat
-
-
-def _holders(workspace: Workspace) -> Holders:
+def _holders(workspace: Workspace) -> dict[str, Holder]:
     prefix = f"{workspace.dataset_key}/rounds/"
     found = {}
     for info in workspace.store.list(prefix):
@@ -98,7 +79,7 @@ def _newest(workspace: Workspace) -> Manifest | None:
 
 def _crashed(workspace: Workspace, round_name: str, holder: Holder, newest: Manifest | None) -> Undone | None:
     """None where it died with its work done: the round is published and nothing of it is staged."""
-    plan = _last_plan(workspace, round_name)
+    plan = last_plan(workspace, round_name)
     if plan is None:
         return Undone(_or_overtaken(Left.CRASHED, holder.since, "", newest), round_name, "", holder.run, None)
     if Versions(workspace.store, plan.dataset).exists(plan.version) and not _has_staged(workspace, plan):
@@ -121,12 +102,6 @@ def _staged(workspace: Workspace, newest: Manifest | None) -> Iterator[Undone]:
 
 def _or_overtaken(left: Left, begun: str, version: str, newest: Manifest | None) -> Left:
     return Left.OVERTAKEN if newest and newest.version != version and begun < newest.created else left
-
-
-def _last_plan(workspace: Workspace, round_name: str) -> Plan | None:
-    keys = (info.key for info in workspace.store.list(f"{workspace.round_key(round_name)}/"))
-    plans = [load_plan(workspace.store, key.removesuffix("/plan.json")) for key in keys if key.endswith("/plan.json")]
-    return max(plans, key=lambda plan: plan.created, default=None)
 
 
 def _has_staged(workspace: Workspace, plan: Plan) -> bool:

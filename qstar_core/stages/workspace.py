@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from qstar_core.config import Settings
 from qstar_core.errors import ConfigError
 from qstar_core.home import store_uri, subfolder
+from qstar_core.store import faults
 from qstar_core.store.objects import ObjectStore
 from qstar_core.store.opening import open_store
 
@@ -49,5 +50,6 @@ class Workspace:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A local folder for the files of one stage, gone afterwards."""
-        with tempfile.TemporaryDirectory(dir=subfolder("scratch")) as folder:
+        place = subfolder("scratch")
+        with faults.filling(place), tempfile.TemporaryDirectory(dir=place) as folder:
             yield Path(folder)

@@ -1,7 +1,7 @@
 """Operating system errors as one-line store errors that name the path and the fix.
 
 `reading` turns what is missing into NotFoundError; `writing` says why nothing could be written there. Both end in the
-same StoreError for a full disk, a read-only file system and missing rights.
+same StoreError for a full disk, a read-only file system and missing rights. `filling` is for files beside the store.
 """
 
 from __future__ import annotations
@@ -51,3 +51,14 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _described(error, path, "write to") from error
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """A full disk below a folder of this machine's own. Everything else that is wrong there is a bug."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise StoreError(f"no space left in {folder}", "free disk, or set QSTAR_HOME to a folder with room") from error

@@ -109,6 +109,23 @@ def holder_of(store: ObjectStore, key: str) -> Holder | None:
     return _read(store, key)[0]
 
 
+def observed(look: Callable[[], dict[str, Holder]], patience_s: float) -> tuple[dict[str, Holder], list[str]]:
+    """All holders, and the names of those that are dead and did not give back. One on another machine is looked at
+    until it beats, at most so many seconds."""
+    first = now = look()
+    since = time.monotonic()
+    while time.monotonic() - since < patience_s and any(_silent(first.get(name), now[name]) for name in now):
+        time.sleep(_POLL_S)
+        now = look()
+    return now, [name for name, holder in now.items()
+                 if not holder.released and (holder.dead or _silent(first.get(name), holder))]
+
+
+def _silent(before: Holder | None, holder: Holder) -> bool:
+    """On another machine, and without a heartbeat since it was first looked at."""
+    return not holder.released and holder.dead is None and before is not None and before.beat == holder.beat
+
+
 def _take(store: ObjectStore, key: str, name: str, run: str, wait_s: float | None,
           on_wait: Callable[[Holder], None] | None) -> Lease:
     deadline = None if wait_s is None else time.monotonic() + wait_s

@@ -138,6 +138,31 @@ MISTAKES: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
+@pytest.mark.parametrize(("values", "told"), [
+    ({"training": {"recipe": "sft", "learning_rat": 1}}, "did you mean training.learning_rate?"),
+    ({"training": {"recipe": "dpo", "beto": 1}}, "did you mean training.beta?"),
+    ({"evaluation": {"sets": [{"name": "a", "roles": "target"}]}}, "did you mean evaluation.sets.0.role?"),
+    ({"filters": [{"name": "a", "option": {}}]}, "did you mean filters.0.options?"),
+    ({"filters": [{"name": "a", "zzz": {}}]}, "use name, action, options"),
+    ({"temperature": 1}, "did you mean sampling.temperature?"),
+    ({"training": {"sft": {"learning_rate": 1}, "recipe": "sft"}}, "`qstar config schema` lists the settings"),
+])
+def test_a_hint_is_another_setting_where_the_mistake_was_made(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validated(values)
+    assert caught.value.fix == told
+
+
+@given(section=st.sampled_from(sorted({name.rpartition(".")[0] for name in setting_names()} - {""})),
+       key=st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12))
+def test_no_hint_proposes_what_was_refused(section: str, key: str) -> None:
+    try:
+        load_settings(flags={f"{section}.{key}": 1})
+    except ConfigError as refused:
+        proposed = refused.fix.removeprefix("did you mean ").removesuffix("?")
+        assert not f"{section}.{key}.".startswith(f"{proposed}.")
+
+
 @pytest.mark.parametrize(("values", "told"), MISTAKES, ids=lambda value: str(value)[:40])
 def test_a_mistake_is_one_line_that_names_key_value_and_expectation(values: dict[str, Any], told: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:

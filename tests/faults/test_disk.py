@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 from qstar_core.errors import StoreError
+from qstar_core.stages.refine import refine
 from qstar_core.store.directory import DirectoryStore
 from tests.disks import small_disk_at
 from tests.faults.rounds import Round, finished, nothing_is_lost
+from tests.stages.conftest import checkpoints, models, project
+from tests.stages.scripted import Project
+
+__all__ = ["checkpoints", "models", "project"]
 
 
 @pytest.fixture
@@ -25,9 +30,7 @@ def test_a_disk_that_fills_up_while_publishing(small_disk: Path, judged: Round, 
     store = DirectoryStore(small_disk / "store")
     judged.put(store)
     filler = small_disk / "filler"
-    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-        while True:
-            file.write(bytes(4096))
+    fill(filler)
     with filler.open("rb+") as file:
         file.truncate(filler.stat().st_size - left * 4096)
     with pytest.raises(StoreError, match=f"no space left to write {small_disk}/store/.* — free disk or move the store"):
@@ -35,6 +38,26 @@ def test_a_disk_that_fills_up_while_publishing(small_disk: Path, judged: Round, 
     nothing_is_lost(store, judged)
     filler.unlink()
     finished(store, judged)
+
+
+def test_a_full_disk_beside_the_store(small_disk: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store has room, the folder for work in progress has not."""
+    plan, home = project.plan(), small_disk / "home"
+    monkeypatch.setenv("QSTAR_HOME", str(home))
+    (home / "scratch").mkdir(parents=True)
+    filler = small_disk / "filler"
+    for work in (lambda: project.generated(plan), lambda: refine(project.workspace(), plan)):
+        fill(filler)
+        with pytest.raises(StoreError, match=f"no space left in {home}/scratch — free disk, or set QSTAR_HOME"):
+            work()
+        filler.unlink()
+        work()
+
+
+def fill(file: Path) -> None:
+    with file.open("wb", buffering=0) as opened, pytest.raises(OSError, match="No space left"):
+        while True:
+            opened.write(bytes(4096))
 
 
 def test_a_disk_that_cannot_be_read(tmp_path: Path, judged: Round) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from qstar_core.stages.workspace import today
 from tests.flows.project import Project
 
 FILES = ("data/data.jsonl", "diagnostics/diagnostics.jsonl", "rejects/rejects.jsonl")
 QUICK_POINTS = 2
-SLOW_POINTS = 10
+SLOW_POINTS = 22
 
 
 def objects_in(store: Path) -> int:
@@ -56,14 +57,15 @@ def test_killed_twice_and_run_again(project: Project, undisturbed: Project) -> N
 
 
 def test_sigterm_ends_a_run_in_one_line_and_keeps_its_rows(project: Project) -> None:
-    process = project.start("demo", "--round.prompts", "1500")
+    process = project.start("refresh", "--config", "tiny", "--round.prompts", "1500")
     deadline = time.monotonic() + 120
-    while not list(project.dataset().glob("rounds/1/*/parts/*/*")) and time.monotonic() < deadline:
+    while not list(project.dataset().glob("rounds/*/*/parts/*/*")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.terminate()
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err, err
-    assert list(project.dataset().glob("rounds/1/*/parts/*/*")) and not (project.dataset() / "latest.json").exists()
+    assert process.returncode == 130 and "Traceback" not in err, err
+    assert f"resume with: qstar refresh --config tiny --round.prompts 1500 --round {today()}\n" in err
+    assert list(project.dataset().glob("rounds/*/*/parts/*/*")) and not (project.dataset() / "latest.json").exists()
 
 
 @pytest.mark.slow

@@ -90,6 +90,9 @@ def test_a_column_map_names_what_the_schema_expects() -> None:
     found = adapt(row, columns={"problem": "aufgabe", "solution": "Weg", "answer": "extra.gold"})
     assert (found.question, found.answer, found.solution, found.kind) == ("p", "5", r"\boxed{4}", "math")
     assert adapt({"turns": HI, "messages": 3}, columns={"messages": "turns"}).question == "hi"
+    for name, told in (("quesion", r"did you mean question\?"), ("zzz", "docs/sources.md")):
+        with pytest.raises(ConfigError, match=rf"source\.columns\.{name}: nothing reads .* {told}"):
+            adapt({"aufgabe": "q"}, columns={"question": "aufgabe", name: "aufgabe"})
     with pytest.raises(DataError, match=r"no column 'nowhere' .* source\.columns\.question"):
         adapt(row, columns={"question": "nowhere"})
 

@@ -93,13 +93,15 @@ def finished_of(job: Job, answer: str | None, traces: bool = True) -> Finished:
 
 @dataclass
 class ScriptedEngine:
-    """`dies_after` finished samples it dies; `order` is plan, reverse or shuffled; `loses` names samples it forgets."""
+    """`dies_after` finished samples it dies, by `death`; `order` is plan, reverse or shuffled; `loses` names samples it
+    forgets."""
 
     answers: dict[str, str | None]
     dies_after: int | None = None
     order: str = "plan"
     loses: frozenset[str] = frozenset()
     traces: bool = True
+    death: type[BaseException] = EngineDiedError
     asked: list[str] = field(default_factory=list)
 
     def generate(self, jobs: Iterable[Job]) -> Iterator[Finished]:
@@ -111,7 +113,7 @@ class ScriptedEngine:
             random.Random(1).shuffle(todo)
         for count, job in enumerate(todo):
             if count == self.dies_after:
-                raise EngineDiedError
+                raise self.death
             if job.sample_id not in self.loses:
                 yield finished_of(job, self.answers[job.pair.prompt_id], self.traces)
 

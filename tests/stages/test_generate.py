@@ -65,6 +65,18 @@ def test_a_rerun_samples_only_what_is_missing_and_the_result_is_the_same(
     assert list(project.store.list(plan.parts_key(0))) == []
 
 
+@pytest.mark.parametrize("finished", range(1, 4))
+def test_an_interrupted_shard_keeps_every_finished_row(project: Project, finished: int) -> None:
+    """Ctrl-C and SIGTERM; a checkpoint is due every two samples."""
+    project = one_shard(project)
+    plan = project.plan()
+    engine = project.engine(plan, dies_after=finished, death=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(project, plan, engine)
+    run(project, plan, second := project.engine(plan))
+    assert len(second.asked) == 10 - finished
+
+
 def test_many_deaths_lose_nothing(project: Project) -> None:
     project = one_shard(project)
     plan = project.plan()

@@ -131,6 +131,19 @@ def test_prompts_that_cannot_be_rendered_are_counted_with_their_reason(project: 
         project.plan("r2")
 
 
+def test_prompts_in_which_the_student_reads_the_answer_are_counted(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"question":"sort 1 2","answer":"1 2"}\n{"question":"sort 12 1","answer":"1 12"}\n'
+                    '{"question":"sort 2 1"}\n')
+    project = project.with_settings(source__path=str(path))
+    assert (project.plan().answers_read, project.plan().prompts) == (1, 3)
+    written = project.with_settings(source__path=str(path), source__template="{{ question }} . {{ answer }}",
+                                    source__limit=2)
+    assert written.plan("r2").answers_read == written.plan("r2").prompts == 2
+    dropped = project.with_settings(source__path=str(path), prompts__answer_in_question="drop")
+    assert dropped.plan("r3").answers_read == 0
+
+
 def test_mistakes_are_told_before_anything_is_planned(project: Project) -> None:
     for flags, error in (({"alpha__method": "magic"}, ConfigError), ({"filters": [{"name": "magic"}]}, ConfigError),
                          ({"prompts__student": "{{ answer }}"}, ConfigError), ({"engine__context": 999}, ModelError)):

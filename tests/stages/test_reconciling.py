@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from qstar_core.stages.crashes import crashes_counted
+from qstar_core.stages.ingest import ingest
 from qstar_core.stages.publishing import publish
 from qstar_core.stages.reconciling import Left, round_held, undone
 from qstar_core.store import leases
@@ -48,6 +50,16 @@ def test_a_round_that_died_before_its_plan_is_found_too(project: Project) -> Non
     crash(project, "first")
     assert found(project) == [(Left.CRASHED, "first", "run-7")]
     assert undone(project.workspace())[0].settings is None
+
+
+def test_a_round_that_died_while_it_was_planned_is_found_too(project: Project) -> None:
+    key = ingest(project.workspace(), "first")
+    dying = crashes_counted(project.workspace(), key.rpartition("/")[0], "plan")
+    dying.__enter__()
+    crash(project, "first")
+    assert found(project) == [(Left.CRASHED, "first", "run-7")]
+    assert project.plan("first").taken_over == 0
+    dying.__exit__(None, None, None)
 
 
 def test_a_round_at_work_or_given_back_is_not_undone(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 from qstar_core.config import SourceSettings
@@ -21,7 +22,7 @@ from qstar_core.sources.adapters.questions import (
     TEXT,
 )
 from qstar_core.sources.adapters.tasks import CODE, MULTIPLE_CHOICE
-from qstar_core.sources.adapters.template import compiled, template_adapter
+from qstar_core.sources.adapters.template import compiled, template_adapter, variables
 from qstar_core.sources.columns import Columns
 
 ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for adapter in (
@@ -29,6 +30,7 @@ ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for adapter in (
     QUERY_RESPONSE, OPENORCA, TEXT,
 )}
 AUTO = "auto"
+_ALWAYS = frozenset({"kind", "meta"})
 
 
 def columns_of(values: JsonObject, settings: SourceSettings) -> Columns:
@@ -61,6 +63,23 @@ def check_adapter(settings: SourceSettings) -> None:
         if settings.adapter != AUTO or settings.prompt_field:
             raise ConfigError("source.template makes the question itself",
                               "leave out source.adapter and source.prompt_field, or the template")
+    _check_names(settings)
+
+
+def _check_names(settings: SourceSettings) -> None:
+    """A key of `source.columns` that nothing reads would be taken in silence, and its column lost."""
+    if not settings.columns:
+        return
+    fields = (settings.prompt_field, settings.answer_field, settings.solution_field)
+    known = frozenset().union(_ALWAYS, *(adapter.explains for adapter in ADAPTERS.values()),
+                              variables(settings) if settings.template is not None else (),
+                              (name.lower() for name in fields if name is not None))
+    for name in settings.columns:
+        if name.lower() not in known:
+            close = difflib.get_close_matches(name.lower(), known, n=1)
+            raise ConfigError(f"source.columns.{name}: nothing reads a column of that name",
+                              f"did you mean {close[0]}?" if close else "name first what the schema reads, then the "
+                              "column of the data; docs/sources.md has the names")
 
 
 def _guess(columns: Columns, settings: SourceSettings) -> Adapter:

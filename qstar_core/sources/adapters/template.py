@@ -5,6 +5,7 @@ the values are the dataset's: they are filled in and never read as a template.
 from __future__ import annotations
 
 from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError
+from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
 
 from qstar_core.config import SourceSettings
@@ -30,6 +31,11 @@ def compiled(settings: SourceSettings) -> Template:
         return environment.from_string(settings.template or "")
     except TemplateError as error:
         raise ConfigError(f"source.template is not a Jinja template: {error}", "mend the template") from None
+
+
+def variables(settings: SourceSettings) -> frozenset[str]:
+    """The columns that the template reads."""
+    return frozenset(find_undeclared_variables(SandboxedEnvironment().parse(settings.template or "")))
 
 
 def _filled(template: Template, columns: Columns) -> str:
