@@ -140,9 +140,9 @@ class Beside:
 def test_a_study_of_another_kind_brings_its_own_section(tmp_path: Path) -> None:
     page = written(tmp_path, main_study(), planted(WANTED, FINAL), Beside())
     assert "## Theory\n\nOf its own." in page and (tmp_path / "figures/theory-gaussian.svg").is_file()
-    for name in ("../x", "main-learning"):
+    for wrong in ([Beside("../x")], [Beside(), Beside()]):
         with pytest.raises(DataError, match="cannot be named"):
-            written(tmp_path, main_study(), planted(WANTED, FINAL), Beside(name))
+            write_report(ORIGIN, [], wrong, [], tmp_path)
 
 
 def test_what_was_not_run_stands_there_with_its_reason(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@ hold the truth; what cannot be compared is refused."""
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qstar_core.errors import DataError
-from qstar_core.experiments.statistics.comparing import accuracy, compare, holm, ranked
+from qstar_core.experiments.statistics.comparing import accuracy, compare, holm, permuted, ranked
 from qstar_core.experiments.statistics.efficiency import area, budget_of, efficiency, height, level_of, reach, reached
 from qstar_core.experiments.statistics.estimate import over_seeds, share_interval
 from qstar_core.experiments.statistics.lines import Line, arranged
@@ -102,6 +104,13 @@ def test_the_variance_is_that_of_its_three_parts() -> None:
              - (rest_S_N**2).sum() / ((S - 1) * (N - 1) * S * N))
     variance, freedom = resampled([found], lambda curves: curves[0].accuracy_B_R[:, -1]).spread()
     assert variance == pytest.approx(exact, rel=0.15) and S - 1 <= freedom < S * N
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=9))
+def test_the_permutation_test_counts_every_flip(gain: list[int]) -> None:
+    flipped = [abs(sum(sign * one for sign, one in zip(signs, gain, strict=True)))
+               for signs in product((-1, 1), repeat=len(gain))]
+    assert permuted(np.asarray(gain)) == pytest.approx(np.mean([one >= abs(sum(gain)) for one in flipped]))
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))

@@ -2,7 +2,7 @@
 
 The win rate counts a problem that only A solves as won, one that both or neither solve as half: it is ½ where the arms
 are equal, and ½ + half their difference in accuracy. `p` asks whether the *arms* differ, so it counts that another seed
-gives other students; `p_students` is the permutation test of evaluation.paired and asks only whether *these* students
+gives other students; `p_students` is a permutation test over problems and asks only whether *these* students
 differ. Significance is decided by the first, after Holm.
 """
 
@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from qstar_core.evaluation.paired import sign_flip
 from qstar_core.experiments.statistics.estimate import Estimate, Values, quantile, share_interval
 from qstar_core.experiments.statistics.lines import Line
 from qstar_core.experiments.statistics.resampling import Curve, common_seeds, resampled
@@ -61,7 +60,7 @@ def compare(a: Line, b: Line) -> Compared:
         a=a.arm, b=b.arm, regime=a.regime,
         win_rate=Estimate(value=drawn.value, low=max(0.0, drawn.value - away), high=min(1.0, drawn.value + away),
                           seeds=len(seeds) if len(seeds) > 1 else 0, problems=drawn.problems),
-        p=_two_sided(drawn.value - 0.5, variance, freedom, drawn.problems), p_students=_permuted(gain_S_N.mean(0)),
+        p=_two_sided(drawn.value - 0.5, variance, freedom, drawn.problems), p_students=permuted(gain_S_N.sum(0)),
         seeds=len(seeds), for_seeds=int((each_S > 0).sum()), against_seeds=int((each_S < 0).sum()))
 
 
@@ -93,5 +92,12 @@ def _two_sided(away: float, variance: float, freedom: float, problems: int) -> f
     return float(2 * stats.t.sf(abs(away) / np.sqrt(variance), freedom))
 
 
-def _permuted(gain_N: Values) -> float:
-    return min(1.0, 2 * min(sign_flip(gain_N), sign_flip(-gain_N)))
+def permuted(gain_N: Values) -> float:
+    """Two-sided and exact: every way to give the arms of a problem the other's name, counted by adding one problem
+    after the other to the distribution of the sum. `gain_N` are whole numbers, the seeds of a problem together."""
+    chance = np.ones(1)
+    for gain in np.abs(gain_N[gain_N != 0]).astype(int):
+        apart = np.zeros(2 * gain)
+        chance = (np.concatenate([chance, apart]) + np.concatenate([apart, chance])) / 2
+    middle, away = len(chance) // 2, int(abs(gain_N.sum()))
+    return float(min(1.0, 2 * chance[middle + away:].sum())) if away else 1.0

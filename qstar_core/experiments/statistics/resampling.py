@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -76,8 +77,7 @@ def resampled(lines: Sequence[Line], statistic: Statistic) -> Drawn:
     seeds = common_seeds(lines)
     held = [line.of(seeds) for line in lines]
     S, N = len(seeds), held[0][0].shape[2]
-    rng = np.random.default_rng(_SEED)
-    seed_B_S, problem_B_N = _weights(rng, S), _weights(rng, N)
+    seed_B_S, problem_B_N = _weights(S, "seeds"), _weights(N, "problems")
     even_1_S, even_1_N = np.full((1, S), 1 / S), np.full((1, N), 1 / N)
 
     def of(seed_B_S: Values, problem_B_N: Values) -> Values:
@@ -90,10 +90,12 @@ def resampled(lines: Sequence[Line], statistic: Statistic) -> Drawn:
         both_B=of(seed_B_S, problem_B_N) if S > 1 else np.empty(0), seeds=S, problems=N)
 
 
-def _weights(rng: np.random.Generator, count: int) -> Values:
+@cache
+def _weights(count: int, of: str) -> Values:
     """[B, count]: how often each is drawn in count − 1 draws, as shares. One alone is always itself."""
     if count == 1:
         return np.ones((RESAMPLES, 1))
+    rng = np.random.default_rng([_SEED, *of.encode()])
     return rng.multinomial(count - 1, np.full(count, 1 / count), size=RESAMPLES) / (count - 1)
 
 
