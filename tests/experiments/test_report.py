@@ -123,7 +123,12 @@ def test_a_candidate_is_chosen_by_development_seeds_alone(tmp_path: Path) -> Non
     spoilt = tuple(result.model_copy(update={"points": (result.points[0], *(
         point.model_copy(update={"right": (False,) * len(point.right)}) for point in result.points[1:]))})
         if result.cell.arm == "x" and result.cell.seed not in facts.development else result for result in results)
-    page = written(tmp_path, facts, spoilt)
+    page = written(tmp_path / "seeds", facts, spoilt)
+    assert "x **(chosen)**" in page and "**No candidate is recommended.**" in page
+    half = tuple(result.model_copy(update={"points": (result.points[0], *(
+        point.model_copy(update={"right": tuple(place % 2 == 0 for place in range(len(point.right)))})
+        for point in result.points[1:]))}) if result.cell.arm == "x" else result for result in results)
+    page = written(tmp_path / "problems", facts, half)
     assert "x **(chosen)**" in page and "**No candidate is recommended.**" in page
     with pytest.raises(DataError, match="6 seeds to choose by and 0 to judge on"):
         written(tmp_path, facts.model_copy(update={"development": tuple(range(6))}), results)

@@ -96,14 +96,14 @@ def test_an_interval_grows_with_the_noise_between_seeds_and_says_what_it_counts(
 
 def test_the_variance_is_that_of_its_three_parts() -> None:
     """Against the textbook's estimate for two crossed factors."""
-    found = lines({"a": 0.5}, seeds=6, noise=0.1, problems=120)["a"]
+    found = lines({"a": 0.5}, seeds=4, noise=0.2, problems=120)["a"]
     y_S_N = found.right_S_R_N[:, -1]
     S, N = y_S_N.shape
     rest_S_N = y_S_N - y_S_N.mean(1, keepdims=True) - y_S_N.mean(0) + y_S_N.mean()
     exact = (y_S_N.mean(1).var(ddof=1) / S + y_S_N.mean(0).var(ddof=1) / N
              - (rest_S_N**2).sum() / ((S - 1) * (N - 1) * S * N))
     variance, freedom = resampled([found], lambda curves: curves[0].accuracy_B_R[:, -1]).spread()
-    assert variance == pytest.approx(exact, rel=0.15) and S - 1 <= freedom < S * N
+    assert variance == pytest.approx(exact, rel=0.1) and S - 1 <= freedom < S * N
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=9))

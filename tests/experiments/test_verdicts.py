@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from qstar_core.experiments.records import Mixing
 from qstar_core.experiments.sections.facts import Facts, Kind
 from qstar_core.experiments.sections.losses import explained, told
@@ -89,10 +91,20 @@ def test_gradients_that_vary_less_are_met() -> None:
 
 
 def test_one_seed_against_it_is_no_consistent_repetition() -> None:
-    arms = some({"qstar": 0.62, "rl": 0.55, "gold": 0.55}, seeds=6, noise=0.1, world=3)
-    one = verdict({}, arms=arms)
-    lost = [compare(arms["qstar"], arms[name]).against_seeds for name in BASE]
-    assert sum(lost) > 0 and found(one, "repetitions").status is Status.NOT_MET
+    arms = some({"qstar": 0.8, "rl": 0.4, "gold": 0.5}, seeds=5)
+    against = {name: compare(arms["qstar"], arms[name]) for name in BASE}
+    assert found(judged("gap", arms, LABELS, "qstar", "rl", against), "repetitions").status is Status.MET
+    against["gold"] = against["gold"].model_copy(update={"for_seeds": 4, "against_seeds": 1})
+    assert found(judged("gap", arms, LABELS, "qstar", "rl", against), "repetitions").status is Status.NOT_MET
+
+
+def test_an_efficiency_that_may_as_well_be_below_is_not_met() -> None:
+    wanted = cells(("qstar", *BASE))
+    results = [*planted(wanted[:3], {"qstar": 0.8}, kept=70, problems=60),
+               *planted(wanted[3:], {"rl": 0.8, "gold": 0.8}, kept=100, problems=60)]
+    efficient = found(verdict({}, arms={line.arm: line for line in arranged(results, wanted)}), "efficiency")
+    low, value = (float(number) for number in re.findall(r"ratio ([\d.]+) \(([\d.]+)", efficient.evidence)[0][::-1])
+    assert low < 1.2 < value and efficient.status is Status.NOT_MET
 
 
 def test_over_all_regimes_the_worst_decides() -> None:

@@ -69,7 +69,7 @@ def arranged(results: Iterable[CellResult], expected: Sequence[Cell]) -> tuple[L
     groups: dict[tuple[str, str, Axes], list[CellResult]] = {}
     for name, cell in wanted.items():
         groups.setdefault((cell.regime, cell.arm, tuple(sorted(cell.axes.items()))), []).append(found[name])
-    lines = tuple(_line(*place, sorted(cells, key=lambda one: one.cell.seed)) for place, cells in groups.items())
+    lines = tuple(_line(*place, cells) for place, cells in groups.items())
     _check_paired(lines)
     return lines
 
