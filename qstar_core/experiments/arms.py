@@ -13,10 +13,12 @@ from typing import Any
 from qstar_core.configload import merge, read_yaml
 from qstar_core.records import JsonObject
 
+HERE = Path(__file__).parent
+
 
 @cache
 def _packaged() -> JsonObject:
-    return read_yaml(Path(__file__).parent / "arms.yaml")
+    return read_yaml(HERE / "arms.yaml")
 
 
 def ready_arm_names() -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Settings of a grid: arms × regimes × seeds × axes, each place of it one cell.
 
 Regimes, arms and axes hold settings of the project (docs/settings.md) that are laid over those of the study, in this
-order; beside them they may hold `sizes`. What is not said is that of the packaged `base`.
+order; beside them they may hold `sizes` and `pool`. What is not said is that of the packaged `base`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Arm(Section):
     data: Data = Field(Data.MIXTURE, description="Where its rows come from")
     proposer: Literal["student", "teacher"] = Field(
         "student", description="Whose weights read the student's prompt while sampling; teacher: its own, unhinted")
-    settings: JsonObject = Field(default_factory=dict, description="Settings of the project, and `sizes`")
+    settings: JsonObject = Field(default_factory=dict, description="Settings of the project, `sizes` and `pool`")
     seeds: int | None = Field(None, ge=1, description="Takes only the first so many seeds of the study")
     rounds: int | None = Field(None, ge=1, description="Takes fewer rounds than the study")
     salt: str = Field("", description="Other random numbers for the same method; the prompts stay the same")
@@ -80,7 +80,7 @@ class GridStudy(StudySettings):
     axes: dict[str, Axis] = Field(
         default_factory=dict, description="More dimensions: a setting's name with its values, or a name with settings "
                                           "by label; every combination is run")
-    pool: Pool = Pool()
+    pool: Pool | None = Field(None, description="Prompts that are trained on; empty: the base's, else all")
     sizes: Sizes = Sizes()
 
     @field_validator("arms", mode="before")

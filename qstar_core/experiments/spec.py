@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from qstar_core.configload import read_yaml, shown
 from qstar_core.errors import ConfigError
+from qstar_core.experiments.arms import HERE
 from qstar_core.experiments.grid import Arm, GridStudy, Pool, Sizes
 from qstar_core.experiments.study import StudySettings
 from qstar_core.records import JsonObject
@@ -63,7 +64,7 @@ def spec_of(values: JsonObject, where: str) -> Spec:
 
 
 def _folder() -> Path:
-    return Path(__file__).parent / "specs"
+    return HERE / "specs"
 
 
 def _explain(error: ValidationError, where: str) -> tuple[str, str]:
