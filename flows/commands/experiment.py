@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -28,13 +29,16 @@ if TYPE_CHECKING:
               help="Processes of one thread that work side by side [default: the machine's cores]")
 @click.option("--only", multiple=True, metavar="STUDY|STUDY/ARM", help="Only this study, or this arm of it; repeatable")
 @click.option("--force", is_flag=True, help="Also run studies that the spec marks as not run here")
+@click.option("--page", type=click.Path(file_okay=False, path_type=Path), default=None,
+              help="Folder of EXPERIMENTS.md and its figures [default: experiments/NAME]; --only writes none")
 @click.option("--dry-run", is_flag=True, help="Only tell what is done and what is to do")
 @config_option
-def experiment(spec: str, jobs: int | None, only: tuple[str, ...], force: bool, dry_run: bool,
-               config_path: str | None) -> None:
+def experiment(spec: str, jobs: int | None, only: tuple[str, ...], force: bool, page: Path | None,
+               dry_run: bool, config_path: str | None) -> None:
     """Run the studies of SPEC: a YAML file, or one of the packaged specs, such as smoke, mvp, quick and full.
 
     What has a result in the store is not run again, so a run that was stopped goes on where it was.
+    At the end, the page of evidence is written from the results.
     """
     from qstar_core.experiments.spec import load_spec
 
@@ -44,9 +48,11 @@ def experiment(spec: str, jobs: int | None, only: tuple[str, ...], force: bool, 
     if dry_run:
         _tell_plan(settings, wanted, only, force, jobs)
         return
-    done, page = run_flow(lambda: None, _flow, settings, spec, only, jobs, force)
-    for name, value in {"Done": f"{done.pieces} pieces of work, {done.new} of them now", "Results": done.place,
-                        "Flow run": page}.items():
+    done, run = run_flow(lambda: None, _flow, settings, spec, only, jobs, force)
+    told = {"Done": f"{done.pieces} pieces of work, {done.new} of them now", "Results": done.place, "Flow run": run}
+    if not only:
+        told["Page"] = str(_page(settings, wanted, force, page or Path("experiments") / wanted.name))
+    for name, value in told.items():
         out.print(f"{name:<16} {value}", highlight=False, soft_wrap=True, markup=False)
 
 
@@ -54,6 +60,16 @@ def _flow() -> Callable[..., Any]:
     from flows.experiment import experiment as flow
 
     return flow
+
+
+def _page(settings: Settings, wanted: Spec, force: bool, folder: Path) -> Path:
+    from qstar_core.experiments.report_origin import origin_of
+    from qstar_core.experiments.report_study import write_page
+    from qstar_core.stages.workspace import Workspace
+
+    command = f"qstar experiment {wanted.name}{' --force' if force else ''}"
+    origin = origin_of(wanted.title or f"Experiments: {wanted.name}", command, wanted.name)
+    return write_page(Workspace.open(settings).store, wanted, origin, force, folder)
 
 
 def _tell_plan(settings: Settings, wanted: Spec, only: tuple[str, ...], force: bool, jobs: int | None) -> None:

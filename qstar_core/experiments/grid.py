@@ -77,6 +77,8 @@ class GridStudy(StudySettings):
     baseline: Name | None = Field(None, description="Arm whose samples count as one for sample efficiency")
     seeds: tuple[Seed, ...] = Field((1, 2, 3), min_length=1, description="Seeds; the same one gives all arms the same "
                                                                          "prompts and the same first student")
+    development: tuple[Seed, ...] = Field((), description="Seeds by which a better arm than `reference` is chosen; it "
+                                                          "is judged on the others, and on other problems")
     axes: dict[str, Axis] = Field(
         default_factory=dict, description="More dimensions: a setting's name with its values, or a name with settings "
                                           "by label; every combination is run")
@@ -106,4 +108,6 @@ class GridStudy(StudySettings):
         for name in (self.reference, self.baseline):
             if name is not None and name not in self.arms:
                 raise ValueError(f"{name!r} is none of the arms: {', '.join(self.arms)}")
+        if self.development and (self.axes or self.reference is None or not set(self.development) < set(self.seeds)):
+            raise ValueError("development names some of the seeds, not all, of a study with a reference and no axes")
         return self

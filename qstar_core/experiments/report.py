@@ -28,8 +28,9 @@ _KINDS: dict[Kind, Callable[[Facts, Sequence[Line]], Section]] = {
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _READ = """Every number is computed from the stored results. Unless said otherwise, what stands in brackets is a 95 %
 interval. Those of accuracy, win rate, efficiency and area count seeds and problems both (pigeonhole bootstrap with
-Student's t and Satterthwaite's degrees of freedom); with one seed they count problems alone. Those of other measures
-count seeds alone, and there are none with one seed. *p* asks whether the arms differ under new seeds and problems;
+Student's t and Satterthwaite's degrees of freedom). A win rate takes the noise between seeds from all arms beside it,
+unless its own two are seen to vary more (F-test). Others count problems alone where there is one seed; those of
+measures count seeds alone, and there are none with one. *p* asks whether the arms differ under new seeds and problems;
 *p, these students* is a permutation over problems and asks only about the students that were trained. A win rate counts
 a problem that both or neither solve as half. The level of sample efficiency is taken from the results, the same for all
 arms.
@@ -47,8 +48,7 @@ class Origin(Record):
     commit: str
 
 
-def grid_section(facts: Facts, results: Sequence[CellResult]) -> Section:
-    """DataError where the results are not those that the study expects."""
+def _grid_section(facts: Facts, results: Sequence[CellResult]) -> Section:
     lines = arranged(results, facts.expected)
     return _KINDS[facts.kind](facts, lines)
 
@@ -56,7 +56,7 @@ def grid_section(facts: Facts, results: Sequence[CellResult]) -> Section:
 def write_report(origin: Origin, studies: Sequence[tuple[Facts, Sequence[CellResult]]], others: Sequence[Section],
                  not_run: Sequence[NotRun], folder: Path) -> Path:
     """Where the page is. Figures that an earlier page had and this one has not are left where they are."""
-    sections = [*(grid_section(facts, results) for facts, results in studies), *others,
+    sections = [*(_grid_section(facts, results) for facts, results in studies), *others,
                 *([NotRunHere(not_run)] if not_run else [])]
     parts = [section.render() for section in sections]
     drawings = [drawing for part in parts for drawing in part.drawings]

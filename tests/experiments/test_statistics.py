@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qstar_core.errors import DataError
-from qstar_core.experiments.statistics.comparing import accuracy, compare, holm, permuted, ranked
+from qstar_core.experiments.statistics.comparing import accuracy, compare, holm, noise_of, permuted, ranked
 from qstar_core.experiments.statistics.efficiency import area, budget_of, efficiency, height, level_of, reach, reached
 from qstar_core.experiments.statistics.estimate import over_seeds, share_interval
 from qstar_core.experiments.statistics.lines import Line, arranged
 from qstar_core.experiments.statistics.measures import measured
-from qstar_core.experiments.statistics.resampling import Curve, resampled
+from qstar_core.experiments.statistics.resampling import Curve, Noise, resampled
 from tests.experiments.planted import cells, planted
 
 
@@ -67,6 +67,47 @@ def test_identical_arms_are_told_apart_about_as_often_as_the_level() -> None:
 def test_identical_arms_are_told_apart_about_as_often_as_the_level_in_many_worlds(seeds: int, noise: float) -> None:
     rate, _ = identical(400, seeds, noise)
     assert rate <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def told_apart(worlds: int, seeds: int, noise: float, arms: str = "abcdef") -> float:
+    """How often two of several equal arms are, by the noise of all."""
+    count = 0
+    for world in range(worlds):
+        found = lines(dict.fromkeys(arms, 0.6), seeds, world=world, noise=noise, problems=80)
+        count += compare(found["a"], found["b"], noise_of(list(found.values()))).p < 0.05
+    return count / worlds
+
+
+def test_the_noise_of_all_arms_keeps_the_level_and_sees_more() -> None:
+    assert told_apart(40, 2, 0.1) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 40)
+    found = lines({**dict.fromkeys("abcdef", 0.6), "worse": 0.45}, noise=0.03, problems=200)
+    noise = noise_of(list(found.values()))
+    alone, beside = compare(found["a"], found["worse"]), compare(found["a"], found["worse"], noise)
+    assert beside.p < 0.05 < alone.p and beside.win_rate.value == alone.win_rate.value
+
+
+def test_two_arms_that_vary_far_more_than_the_others_keep_their_own_noise() -> None:
+    noise = Noise(0.0001, 20)
+    assert noise.exceeded(0.001, 2) and not noise.exceeded(0.0002, 2) and not noise.exceeded(9.0, 0)
+    wild = lines({"a": 0.6, "b": 0.6}, seeds=5, noise=0.25, problems=200)
+    assert compare(wild["a"], wild["b"], noise) == compare(wild["a"], wild["b"])
+
+
+def test_one_seed_counts_the_noise_of_the_arms_that_have_more() -> None:
+    wanted = (*cells(tuple("abcd"), seeds=range(4)), *cells(("rl",), seeds=(0,)))
+    found = {line.arm: line for line in arranged(planted(wanted, dict.fromkeys(("a", "b", "c", "d", "rl"), 0.6),
+                                                         noise=0.15, problems=200), wanted)}
+    noise = noise_of(list(found.values()))
+    assert noise is not None and noise.freedom == 9 and noise.variance == pytest.approx(0.15**2 / 2, rel=0.8)
+    alone, beside = compare(found["a"], found["rl"]).win_rate, compare(found["a"], found["rl"], noise).win_rate
+    assert beside.high - beside.low > 2 * (alone.high - alone.low) and (alone.seeds, beside.seeds) == (0, 1)
+    assert noise_of([found["a"], found["b"]]) is None and noise_of([found["rl"]] * 3) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "noise"), [(1, 0.0), (2, 0.1), (3, 0.2), (5, 0.1)])
+def test_the_noise_of_all_arms_keeps_the_level_in_many_worlds(seeds: int, noise: float) -> None:
+    assert told_apart(400, seeds, noise) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
 def covered(worlds: int, noise: float, seeds: int = 3) -> float:

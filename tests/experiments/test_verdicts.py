@@ -134,5 +134,5 @@ def test_the_text_says_where_it_loses_and_that_nothing_explains_it() -> None:
     against = {name: compare(arms["qstar"], arms[name]) for name in BASE}
     adjusted = dict(zip(against, holm([one.p for one in against.values()]), strict=True))
     text = told(facts, arms, against, adjusted)
-    assert "q\\* wins against gold; no difference is shown to none; it loses to RL." in text
+    assert "- q\\* wins against: gold.\n- no difference is shown to: none.\n- it loses to: RL.\n" in text
     assert "nothing that would explain it" in text and f"{against['rl'].win_rate.value:.2f}" in text

@@ -14,7 +14,7 @@ from qstar_core.experiments.sections.base import Part
 from qstar_core.experiments.sections.facts import Facts, of_regime, regimes_of
 from qstar_core.experiments.sections.losses import told
 from qstar_core.experiments.sections.markdown import chance, escape, figure, share, shown, table
-from qstar_core.experiments.statistics.comparing import Compared, accuracy, compare, holm, ranked
+from qstar_core.experiments.statistics.comparing import Compared, accuracy, compare, holm, noise_of, ranked
 from qstar_core.experiments.statistics.efficiency import (
     Efficiency,
     Reach,
@@ -57,7 +57,7 @@ class Comparison:
                            {name: found for name, found in one.against.items() if name in facts.baselines})
                     for one in regimes]
         drawings = self._drawings(subject)
-        parts = [_verdicts(verdicts), *(_shown_regime(facts, one) for one in regimes)]
+        parts = [_verdicts(verdicts, facts), _about(facts), *(_shown_regime(facts, one) for one in regimes)]
         parts += [figure(drawing, _TITLES[drawing.name.rpartition("-")[2]]) for drawing in drawings]
         return Part(facts.title, "\n".join(parts), drawings)
 
@@ -78,13 +78,14 @@ class Comparison:
 def _regime(name: str, arms: Mapping[str, Line], subject: str) -> Regime:
     if subject not in arms:
         raise DataError(f"the arm {subject} has no results in regime {name}", "run it there too")
-    against = {other: compare(arms[subject], arms[other]) for other in arms if other != subject}
+    noise = noise_of(list(arms.values()))
+    against = {other: compare(arms[subject], arms[other], noise) for other in arms if other != subject}
     adjusted = dict(zip(against, holm([one.p for one in against.values()]), strict=True))
     lines = list(arms.values())
     return Regime(name, arms, against, adjusted, level_of(lines), budget_of(lines))
 
 
-def _verdicts(verdicts: Sequence[Verdict]) -> str:
+def _verdicts(verdicts: Sequence[Verdict], facts: Facts) -> str:
     """The plan's criteria, overall first."""
     together = overall(verdicts)
     rows = [[criterion.name, f"**{criterion.status}**", *(f"{same.status}" for same in each)]
@@ -94,9 +95,19 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
     head = ["criterion", "in all regimes", *(escape(verdict.regime or "") for verdict in verdicts)]
     evidence = [f"- {escape(verdict.regime or '')}, {criterion.name}: {escape(criterion.evidence, 2_000)}"
                 for verdict in verdicts for criterion in verdict.criteria]
-    return (table(head, rows) + "\nMet means shown: the 95 % interval lies on the good side altogether. Repetitions "
-            "are consistent where the arm is ahead of every baseline in at least three seeds and behind in none.\n\n"
+    subject = escape(facts.label(facts.the_subject()))
+    baselines = ", ".join(escape(facts.label(arm)) for arm in facts.baselines) or "none"
+    return (f"The plan's criteria of {subject}. Baselines: {baselines}.\n\n" + table(head, rows)
+            + "\nMet means shown: the 95 % interval lies on the good side altogether. Repetitions are consistent where "
+            "the arm is ahead of every baseline in at least three seeds and behind in none.\n\n"
             + "\n".join(evidence) + "\n")
+
+
+def _about(facts: Facts) -> str:
+    if not facts.about:
+        return ""
+    lines = [f"- {escape(facts.label(arm))}: {escape(about)}" for arm, about in facts.about.items()]
+    return "The arms, each as what it really is here:\n\n" + "\n".join(lines) + "\n"
 
 
 def _shown_regime(facts: Facts, one: Regime) -> str:
@@ -128,10 +139,10 @@ def _comparisons(facts: Facts, one: Regime, order: Sequence[Line]) -> str:
                share(area(line, one.budget))]
         rows.append([escape(facts.label(line.arm)), *cells, *way])
     subject = escape(facts.label(facts.the_subject()))
-    level = "no level, since no arm improved" if one.level is None else (
-        f"{one.level:.3f}, half-way from the first student to the best last one")
+    level = "a level: there is none, since no arm improved" if one.level is None else (
+        f"the level {one.level:.3f}, half-way from the first student to the best last one")
     than = f"that of {escape(facts.label(rl.arm))}" if rl is not None else "none"
-    return (f"{subject} against each arm on the same problems and seeds, and the samples kept until the level {level}. "
+    return (f"{subject} against each arm on the same problems and seeds, and the samples kept until {level}. "
             f"Efficiency is relative to {than}; the area is the mean accuracy on the way to {one.budget:,.0f} samples."
             "\n\n" + table(["arm", "win rate against it", "p (Holm)", "p, these students", "seeds won : lost",
                      "samples to the level", "efficiency", "area"], rows))

@@ -20,14 +20,14 @@ class Kind(StrEnum):
 
 
 class Facts(Record):
-    """`arms` are names with the labels that readers see. `subject` is the arm that the study is about, `rl` the one
-    whose samples count as one; `baselines` are those of the plan, the other arms are controls. `expected`: every cell,
-    in the order of the spec. Lines are not compared across values of the axes `apart`, such as kinds of task.
-    `development`: the seeds that a search may choose by."""
+    """`arms` are names with the labels that readers see, and `about` says of some what they really are. `subject` is
+    the arm that the study is about, `rl` the one whose samples count as one; `baselines` are those of the plan, the
+    other arms are controls. `expected`: every cell, in the order of the spec. Lines are not compared across values of
+    the axes `apart`, such as kinds of task. `development`: the seeds that a search may choose by."""
 
     name: str
     title: str
-    about: str = ""
+    about: dict[str, str] = Field(default_factory=dict)
     kind: Kind
     arms: dict[str, str]
     subject: str | None = None

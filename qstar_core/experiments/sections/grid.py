@@ -12,7 +12,7 @@ from itertools import groupby
 from qstar_core.experiments.sections.base import Part
 from qstar_core.experiments.sections.facts import Facts, regimes_of
 from qstar_core.experiments.sections.markdown import chance, escape, share, shown, table
-from qstar_core.experiments.statistics.comparing import LEVEL, accuracy, compare, holm, ranked
+from qstar_core.experiments.statistics.comparing import LEVEL, accuracy, compare, holm, noise_of, ranked
 from qstar_core.experiments.statistics.lines import Line
 from qstar_core.experiments.statistics.measures import MEASURES, measured
 
@@ -44,7 +44,8 @@ class Grid:
     def _table(self, lines: Sequence[Line]) -> str:
         order = ranked(lines)
         best, rest = order[0][0], [line for line, _ in order[1:]]
-        found = [compare(best, line) for line in rest]
+        noise = noise_of(lines)
+        found = [compare(best, line, noise) for line in rest]
         adjusted = holm([one.p for one in found])
         clear = bool(rest) and all(one.ahead and p < LEVEL for one, p in zip(found, adjusted, strict=True))
         axes = [name for name, _ in best.axes if name not in self._facts.apart]

@@ -50,20 +50,19 @@ def told(facts: Facts, arms: Mapping[str, Line], against: Mapping[str, Compared]
     ahead = [one for one in against.values() if one.ahead and adjusted[one.b] < LEVEL]
     behind = [one for one in against.values() if not one.ahead and adjusted[one.b] < LEVEL]
     open_ = [one for one in against.values() if adjusted[one.b] >= LEVEL]
-    parts = [f"{subject} wins against {_names(facts, ahead)}; no difference is shown to {_names(facts, open_)}; "
-             f"it loses to {_names(facts, behind)}."]
-    parts += [_loss(facts, arms, one, adjusted[one.b]) for one in behind]
-    return "\n".join([parts[0], "", *(f"- {part}" for part in parts[1:])]) + "\n"
+    parts = [f"{subject} wins against: {_names(facts, ahead)}", f"no difference is shown to: {_names(facts, open_)}",
+             f"it loses to: {_names(facts, behind)}", *(_loss(facts, arms, one, adjusted[one.b]) for one in behind)]
+    return "\n".join(f"- {part}." for part in parts) + "\n"
 
 
 def _names(facts: Facts, found: list[Compared]) -> str:
-    return ", ".join(escape(facts.label(one.b)) for one in found) or "none"
+    return "; ".join(escape(facts.label(one.b)) for one in found) or "none"
 
 
 def _loss(facts: Facts, arms: Mapping[str, Line], one: Compared, p: float) -> str:
     reasons = list(explained(arms[one.a], arms[one.b]))
-    why = ("Beside it: " + "; ".join(reasons) + "." if reasons else
-           "Of what is measured here nothing that would explain it differs by more than its interval.")
+    why = ("Beside it: " + "; ".join(reasons) if reasons else
+           "Of what is measured here nothing that would explain it differs by more than its interval")
     return f"Loses to {escape(facts.label(one.b))}: win rate {share(one.win_rate)}, p {chance(p)} after Holm. {why}"
 
 

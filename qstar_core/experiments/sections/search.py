@@ -13,7 +13,7 @@ from qstar_core.errors import DataError
 from qstar_core.experiments.sections.base import Part
 from qstar_core.experiments.sections.facts import Facts, of_regime, regimes_of
 from qstar_core.experiments.sections.markdown import chance, escape, share, table
-from qstar_core.experiments.statistics.comparing import LEVEL, Compared, accuracy, compare, holm
+from qstar_core.experiments.statistics.comparing import LEVEL, Compared, accuracy, compare, holm, noise_of
 from qstar_core.experiments.statistics.lines import Line
 
 Regimes = Mapping[str, Mapping[str, Line]]
@@ -33,7 +33,8 @@ class Search:
             raise DataError(f"the search {facts.name} has no candidate", "give it arms besides its reference")
         scores = {arm: _mean(chosen_by, arm) for arm in candidates}
         best = max(candidates, key=lambda arm: scores[arm])
-        against = {name: {other: compare(arms[best], arms[other]) for other in arms if other != best}
+        noise = {name: noise_of(list(arms.values())) for name, arms in judged_on.items()}
+        against = {name: {other: compare(arms[best], arms[other], noise[name]) for other in arms if other != best}
                    for name, arms in judged_on.items()}
         told = _recommendation(facts, best, subject, against)
         return Part(facts.title, "\n".join([
