@@ -77,11 +77,11 @@ class GridStudy(StudySettings):
     baseline: Name | None = Field(None, description="Arm whose samples count as one for sample efficiency")
     seeds: tuple[Seed, ...] = Field((1, 2, 3), min_length=1, description="Seeds; the same one gives all arms the same "
                                                                          "prompts and the same first student")
-    development: tuple[Seed, ...] = Field((), description="Seeds by which a better arm than `reference` is chosen; it "
-                                                          "is judged on the others, and on other problems")
+    development: tuple[Seed, ...] = Field((), description="Seeds that a search may choose an arm by; the others judge")
     axes: dict[str, Axis] = Field(
         default_factory=dict, description="More dimensions: a setting's name with its values, or a name with settings "
                                           "by label; every combination is run")
+    apart: tuple[str, ...] = Field((), description="Axes across whose values nothing is compared, such as the task")
     pool: Pool | None = Field(None, description="Prompts that are trained on; empty: the base's, else all")
     sizes: Sizes = Sizes()
 
@@ -108,6 +108,10 @@ class GridStudy(StudySettings):
         for name in (self.reference, self.baseline):
             if name is not None and name not in self.arms:
                 raise ValueError(f"{name!r} is none of the arms: {', '.join(self.arms)}")
-        if self.development and (self.axes or self.reference is None or not set(self.development) < set(self.seeds)):
-            raise ValueError("development names some of the seeds, not all, of a study with a reference and no axes")
+        for name in self.apart:
+            if name not in self.axes:
+                raise ValueError(f"apart: {name!r} is none of the axes: {', '.join(self.axes)}")
+        strange = set(self.development) - set(self.seeds)
+        if strange or (self.development and set(self.development) == set(self.seeds)):
+            raise ValueError("development names some of the seeds, not all of them and no other")
         return self

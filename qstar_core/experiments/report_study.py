@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from qstar_core.errors import DataError
 from qstar_core.experiments.cells import cells_of
 from qstar_core.experiments.grid import GridStudy
+from qstar_core.experiments.kinds import KINDS
 from qstar_core.experiments.planning import results_of
 from qstar_core.experiments.records import CellResult
 from qstar_core.experiments.report import Origin, write_report
 from qstar_core.experiments.sections.base import Section
 from qstar_core.experiments.sections.facts import Facts, Kind, NotRun
-from qstar_core.experiments.spec import Spec
-from qstar_core.experiments.study import StudySettings
+from qstar_core.experiments.spec import Spec, Study
+from qstar_core.experiments.work import found
 from qstar_core.store.objects import ObjectStore
 
 # What the plan compares q* with; every other arm is a control.
 BASELINES = ("rloo", "grpo", "off-policy", "gold", "dpo", "uniform", "entropy")
-_PROBLEMS = ("source", "evaluation")
-# A kind of study that is no grid has its section made here.
-OTHERS: dict[str, Callable[[ObjectStore, StudySettings], Section]] = {}
+# The section of a study of another kind, from its name, its title and its results.
+OTHERS: dict[str, Callable[..., Section]] = {}
 
 
 def write_page(store: ObjectStore, spec: Spec, origin: Origin, force: bool, folder: Path) -> Path:
@@ -34,12 +35,13 @@ def write_page(store: ObjectStore, spec: Spec, origin: Origin, force: bool, fold
         elif isinstance(study, GridStudy):
             grids.append((facts_of(study), list(results_of(store, study))))
         else:
-            others.append(OTHERS[study.kind](store, study))
+            others.append(_other(store, study))
     return write_report(origin, grids, others, not_run, folder)
 
 
 def facts_of(study: GridStudy) -> Facts:
-    kind = Kind.SEARCH if study.development else Kind.GRID if study.axes or not study.reference else Kind.COMPARISON
+    whole = study.reference and study.baseline and not study.axes
+    kind = Kind.SEARCH if study.development else Kind.COMPARISON if whole else Kind.GRID
     expected = tuple(asked.cell for asked in cells_of(study))
     baselines = [arm for arm in study.arms if arm in (*BASELINES, study.baseline) and arm != study.reference]
     return Facts(
@@ -47,11 +49,13 @@ def facts_of(study: GridStudy) -> Facts:
         arms={name: arm.label or name for name, arm in study.arms.items()},
         about={name: arm.about for name, arm in study.arms.items() if arm.about},
         baselines=tuple(baselines), expected=expected, development=study.development,
-        apart=tuple(name for name in study.axes if _other_problems(study, name)))
+        apart=study.apart)
 
 
-def _other_problems(study: GridStudy, axis: str) -> bool:
-    """Whether its values are judged on problems of their own."""
-    values = study.axes[axis]
-    named = [axis] if isinstance(values, tuple) else [key for settings in values.values() for key in settings]
-    return any(name.split(".")[0] in _PROBLEMS for name in named)
+def _other(store: ObjectStore, study: Study) -> Section:
+    kind = KINDS[study.kind]
+    results = [found(store, work, kind.result) for work in kind.plan(study)]
+    if None in results:
+        raise DataError(f"{results.count(None)} of {len(results)} results of the study {study.name} are missing",
+                        "run it again: it goes on where it stopped")
+    return OTHERS[study.kind](study.name, study.title, *results)

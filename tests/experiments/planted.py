@@ -24,12 +24,11 @@ def planted(wanted: Sequence[Cell], final: Mapping[str, float], *, world: int = 
             start: float = 0.3, noise: float = 0.0, hard: float = 0.8, kept: int = 100,
             mixing: Mapping[str, Mixing | None] | None = None, **point: Any) -> tuple[CellResult, ...]:
     """`final` is each arm's chance after the last round, `noise` the spread of that chance between seeds, `hard` how
-    much problems differ. Cells of a regime and seed share the problems and the first student."""
+    much problems differ. All cells share the problems, and those of a seed the first student."""
     made = []
     for cell in wanted:
-        common = np.random.default_rng([world, _code(cell.regime), 1])
-        hard_N = hard * common.standard_normal(problems)
-        begun = np.random.default_rng([world, _code(cell.regime), cell.seed, 2]).random(problems)
+        hard_N = hard * np.random.default_rng([world, 1]).standard_normal(problems)
+        begun = np.random.default_rng([world, cell.seed, 2]).random(problems)
         own = np.random.default_rng([world, _code(cell.regime + cell.arm + str(sorted(cell.axes.items()))), cell.seed])
         end = final[cell.arm] + noise * own.standard_normal()
         points = []

@@ -34,7 +34,7 @@ def ess_scatter(lines: Sequence[Line], arm_looks: Mapping[str, Look], labels: Ma
                 _draw(axes, line, arm_looks[line.arm], label(labels[line.arm]))
                 ratio = measured(line, "ess_ratio")
                 told.append(f"{regime}, {labels[line.arm]}: ESS ratio {number(ratio.value if ratio else None)}")
-            edge = 1.05 * max(float(pair_P_2.max()) for line in shown for pair_P_2 in _pairs(line))
+            edge = 1.05 * max(float(pair_P_2.max()) for line in shown for pair_P_2 in _pairs(line)) or 1.0
             axes.plot([0, edge], [0, edge], color=INK, linewidth=1.2, linestyle=(0, (4, 3)), label="balance")
             axes.set(title=cut(regime, 40), xlim=(0, edge), ylim=(0, edge), xlabel="ESS under the student",
                      aspect="equal")

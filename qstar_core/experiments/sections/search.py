@@ -48,6 +48,10 @@ class Search:
         if not choose or not judge:
             raise DataError(f"the search {self._facts.name} has {len(choose)} seeds to choose by and {len(judge)} to "
                             "judge on", "name some of its seeds, not all, as development")
+        fewest = min(line.right_S_R_N.shape[2] for line in self._lines)
+        if fewest < 4:
+            raise DataError(f"the search {self._facts.name} has {fewest} problems", "give it four at least: half of "
+                            "them choose, and the other half judge")
         parts = [(choose, slice(0, None, 2)), (judge, slice(1, None, 2))]
         first, second = ({regime: of_regime([line.only(seeds, problems) for line in self._lines], regime)
                           for regime in regimes_of(self._lines)} for seeds, problems in parts)
