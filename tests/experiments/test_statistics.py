@@ -17,7 +17,7 @@ from qstar_core.experiments.statistics.estimate import over_seeds, share_interva
 from qstar_core.experiments.statistics.lines import Line, arranged
 from qstar_core.experiments.statistics.measures import measured
 from qstar_core.experiments.statistics.resampling import Curve, Noise, resampled
-from tests.experiments.planted import cells, planted
+from tests.experiments.planted import MIXING, cells, planted
 
 
 def lines(final: dict[str, float], seeds: int = 3, **how: object) -> dict[str, Line]:
@@ -219,6 +219,14 @@ def test_the_interval_of_a_share_stays_within_and_holds_it(share: float, varianc
 def test_one_seed_has_no_interval_over_seeds() -> None:
     assert over_seeds(np.asarray([0.5])).low is None
     assert measured(lines({"a": 0.5})["a"], "wall").value == 13.0
+
+
+def test_an_interval_over_seeds_keeps_to_what_is_possible() -> None:
+    wanted = cells(("a",), seeds=(0, 1))
+    results = [result.model_copy(update={"mixing": MIXING.model_copy(update={"leaked": 0.1 + 0.8 * result.cell.seed})})
+               for result in planted(wanted, {"a": 0.5})]
+    leaked = measured(arranged(results, wanted)[0], "leaked")
+    assert (leaked.low, leaked.value, leaked.high) == (0.0, pytest.approx(0.5), 1.0)
 
 
 def test_what_is_missing_twice_or_no_number_is_one_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,11 +17,14 @@ Take = Callable[[CellResult], float | None]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`key` names it in the code, `title` on the page. `take` gives None where a cell has no such value."""
+    """`key` names it in the code, `title` on the page. `take` gives None where a cell has no such value. No interval
+    goes beyond `least` and `most`."""
 
     key: str
     title: str
     take: Take
+    least: float = 0.0
+    most: float = math.inf
 
 
 def of_mixing(take: Callable[[Mixing], float | None]) -> Take:
@@ -60,16 +64,16 @@ def _seconds(take: Callable[[Point], float]) -> Take:
 
 _ALL = (
     Measured("ess_ratio", "ESS ratio θ / t", of_mixing(lambda mixing: mixing.ess_ratio)),
-    Measured("alpha", "mean α", of_mixing(_alpha)),
+    Measured("alpha", "mean α", of_mixing(_alpha), most=1.0),
     Measured("alpha_spread", "spread of α (standard deviation)", of_mixing(_spread)),
-    Measured("alpha_within", "share of α in its range", of_mixing(lambda mixing: mixing.alpha_within)),
-    Measured("leaked", "leaks in the samples", of_mixing(lambda mixing: mixing.leaked)),
-    Measured("kept", "share of draws kept", _kept),
+    Measured("alpha_within", "share of α in its range", of_mixing(lambda mixing: mixing.alpha_within), most=1.0),
+    Measured("leaked", "leaks in the samples", of_mixing(lambda mixing: mixing.leaked), most=1.0),
+    Measured("kept", "share of draws kept", _kept, most=1.0),
     Measured("gradient", "gradient variance", _gradient),
     Measured("kl", "KL(student‖initial), nats a token", lambda cell: cell.points[-1].kl_initial),
-    Measured("forgetting", "forgetting (loss on the guard)", _forgotten),
-    Measured("leaks", "leaks in the replies", _last("target/leaks")),
-    Measured("hedging", "hedging in the replies", _last("target/hedging")),
+    Measured("forgetting", "forgetting (loss on the guard)", _forgotten, least=-1.0, most=1.0),
+    Measured("leaks", "leaks in the replies", _last("target/leaks"), most=1.0),
+    Measured("hedging", "hedging in the replies", _last("target/hedging"), most=1.0),
     Measured("sampling", "sampling, s", _seconds(lambda point: point.sampling_seconds)),
     Measured("training", "training, s", _seconds(lambda point: point.training_seconds)),
     Measured("wall", "wall time, s", lambda cell: cell.wall_seconds),
@@ -85,8 +89,14 @@ def values_of(line: Line, measure: Measured) -> dict[int, float]:
 
 def measured(line: Line, key: str) -> Estimate | None:
     """None where no cell of the line has one."""
-    values = values_of(line, MEASURES[key])
-    return over_seeds(np.asarray(list(values.values()))) if values else None
+    measure = MEASURES[key]
+    values = values_of(line, measure)
+    if not values:
+        return None
+    found = over_seeds(np.asarray(list(values.values())))
+    if found.low is None or found.high is None:
+        return found
+    return found.model_copy(update={"low": max(measure.least, found.low), "high": min(measure.most, found.high)})
 
 
 def paired(a: Line, b: Line, key: str) -> tuple[Values, Values] | None:
