@@ -26,7 +26,7 @@ PAGE = "EXPERIMENTS.md"
 _KINDS: dict[Kind, Callable[[Facts, Sequence[Line]], Section]] = {
     Kind.COMPARISON: Comparison, Kind.GRID: Grid, Kind.SEARCH: Search}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_READ = """Every number is computed from the stored results. Unless said otherwise, what stands in brackets is a 95 %
+_READ = """Every number is computed from stored results. Unless said otherwise, what stands in brackets is a 95 %
 interval. Those of accuracy, win rate, efficiency and area count seeds and problems both (pigeonhole bootstrap with
 Student's t and Satterthwaite's degrees of freedom). A win rate takes the noise between seeds from all arms beside it,
 unless its own two are seen to vary more (F-test). Others count problems alone where there is one seed; those of
@@ -75,7 +75,7 @@ def write_report(origin: Origin, studies: Sequence[tuple[Facts, Sequence[CellRes
 
 def _page(origin: Origin, cells: Sequence[CellResult], parts: Sequence[Part]) -> str:
     head = [f"# {escape(origin.title)}\n", "Written by `qstar experiment`; nothing here is typed by hand.\n",
-            _facts(origin, cells), _READ]
+            _facts(origin, cells), *([_READ] if cells else [])]
     return "\n".join([*head, *(f"## {escape(part.title)}\n\n{part.markdown}" for part in parts)])
 
 

@@ -88,7 +88,7 @@ def _win_rate(labels: Labels, against: Mapping[str, Compared]) -> Criterion:
     adjusted = dict(zip(against, holm([one.p for one in against.values()]), strict=True))
     ahead = [other for other, one in against.items() if one.ahead and adjusted[other] < LEVEL]
     behind = [other for other, one in against.items() if not one.ahead and adjusted[other] < LEVEL]
-    told = ", ".join(f"{labels[other]} {_told(one.win_rate)} p {adjusted[other]:.3f}"
+    told = ", ".join(f"{labels[other]} {one.win_rate.told()} p {adjusted[other]:.3f}"
                      for other, one in against.items())
     return Criterion(name=name, status=_met(len(ahead) == len(against)),
                      evidence=f"ahead of {len(ahead)} of {len(against)}, behind {len(behind)}, open "
@@ -108,7 +108,7 @@ def _efficiency(arms: Arms, labels: Labels, subject: str, rl: str | None) -> Cri
             f"{_kept(theirs.at, theirs.kept)}")
     if found.ratio is None:
         return Criterion(name=name, status=Status.UNKNOWN, evidence=f"{told}; no ratio")
-    ratio = f"ratio {'at least ' if found.at_least else ''}{_told(found.ratio)}"
+    ratio = f"ratio {'at least ' if found.at_least else ''}{found.ratio.told()}"
     return Criterion(name=name, status=_met(found.ratio.above > EFFICIENCY), evidence=f"{told}; {ratio}")
 
 
@@ -119,7 +119,7 @@ def _ess_ratio(line: Line) -> Criterion:
         why = "nothing was mixed" if found is None else f"{number(found.value)} from one seed, without an interval"
         return Criterion(name=name, status=Status.UNKNOWN, evidence=why)
     return Criterion(name=name, status=_met(found.above >= ESS_RATIO[0] and found.below <= ESS_RATIO[1]),
-                     evidence=f"{_told(found)} over {found.seeds} seeds")
+                     evidence=f"{found.told()} over {found.seeds} seeds")
 
 
 def _gradient(arms: Arms, labels: Labels, subject: str, others: Sequence[str]) -> Criterion:
@@ -135,7 +135,7 @@ def _gradient(arms: Arms, labels: Labels, subject: str, others: Sequence[str]) -
     if not ratios:
         return Criterion(name=name, status=Status.UNKNOWN,
                          evidence="no baseline has a gradient variance in two seeds that the arm has one in")
-    told = ", ".join(f"{labels[other]} {_told(ratio)}" for other, ratio in ratios.items())
+    told = ", ".join(f"{labels[other]} {ratio.told()}" for other, ratio in ratios.items())
     left = [labels[other] for other in others if other not in ratios]
     without = f"; without one: {', '.join(left)}" if left else ""
     return Criterion(name=name, status=_met(all(ratio.below < 1 for ratio in ratios.values())),
@@ -155,11 +155,6 @@ def _repetitions(labels: Labels, against: Mapping[str, Compared]) -> Criterion:
 
 def _met(shown: bool) -> Status:
     return Status.MET if shown else Status.NOT_MET
-
-
-def _told(found: Estimate) -> str:
-    high = "–" if found.high is None else number(found.high)
-    return f"{number(found.value)} ({number(found.low)} to {high})"
 
 
 def _kept(at: float | None, kept: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from qstar_core.experiments.figures.style import Drawing
 from qstar_core.experiments.sections.base import FIGURES
 from qstar_core.experiments.statistics.estimate import Estimate
-from qstar_core.report.text import cut, number
+from qstar_core.report.text import cut
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#!$@&])")
 _LONGEST = 600
@@ -34,15 +34,8 @@ def figure(drawing: Drawing, title: str) -> str:
             f"**{title}.** {escape(drawing.caption, 2_000)}\n")
 
 
-def shown(found: Estimate | None, digits: int = 3) -> str:
-    """With its interval."""
-    if found is None:
-        return "–"
-    value = number(found.value, digits)
-    if found.low is None and found.high is None:
-        return value
-    high = "–" if found.high is None else number(found.high, digits)
-    return f"{value} ({number(found.low, digits)} to {high})"
+def shown(found: Estimate | None) -> str:
+    return "–" if found is None else found.told()
 
 
 def share(found: Estimate | None) -> str:

@@ -46,8 +46,7 @@ def accuracy(line: Line, place: int = -1) -> Estimate:
     drawn = resampled([line], lambda curves: curves[0].accuracy_B_R[:, place])
     variance, freedom = drawn.spread()
     low, high = share_interval(drawn.value, variance, freedom, drawn.problems)
-    return Estimate(value=drawn.value, low=low, high=high, seeds=len(line.seeds) if len(line.seeds) > 1 else 0,
-                    problems=drawn.problems)
+    return Estimate(value=drawn.value, low=low, high=high, seeds=drawn.counted, problems=drawn.problems)
 
 
 def noise_of(lines: Sequence[Line]) -> Noise | None:
@@ -73,7 +72,7 @@ def compare(a: Line, b: Line, noise: Noise | None = None) -> Compared:
     return Compared(
         a=a.arm, b=b.arm, regime=a.regime,
         win_rate=Estimate(value=drawn.value, low=max(0.0, drawn.value - away), high=min(1.0, drawn.value + away),
-                          seeds=len(seeds) if len(seeds) > 1 or noise is not None else 0, problems=drawn.problems),
+                          seeds=drawn.counted if noise is None else drawn.seeds, problems=drawn.problems),
         p=_two_sided(drawn.value - 0.5, variance, freedom, drawn.problems), p_students=permuted(gain_S_N.sum(0)),
         seeds=len(seeds), for_seeds=int((each_S > 0).sum()), against_seeds=int((each_S < 0).sum()))
 

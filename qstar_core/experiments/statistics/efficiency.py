@@ -74,7 +74,7 @@ def efficiency(line: Line, baseline: Line, level: float) -> Efficiency:
     open_above = theirs.at is None or theirs.high is None or not np.isfinite(high)
     return Efficiency(at_least=theirs.at is None, ratio=Estimate(
         value=float(np.exp(drawn.value)), low=float(low), high=None if open_above else float(high),
-        seeds=drawn.seeds if drawn.seeds > 1 else 0, problems=drawn.problems))
+        seeds=drawn.counted, problems=drawn.problems))
 
 
 def area(line: Line, budget: float) -> Estimate:
@@ -83,7 +83,7 @@ def area(line: Line, budget: float) -> Estimate:
     variance, freedom = drawn.spread()
     away = quantile(freedom) * float(np.sqrt(variance))
     return Estimate(value=drawn.value, low=max(0.0, drawn.value - away), high=min(1.0, drawn.value + away),
-                    seeds=drawn.seeds if drawn.seeds > 1 else 0, problems=drawn.problems)
+                    seeds=drawn.counted, problems=drawn.problems)
 
 
 def reached(curve: Curve, level: float) -> Values:

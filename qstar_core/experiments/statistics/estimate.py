@@ -10,6 +10,7 @@ from scipy import stats
 
 from qstar_core.errors import DataError
 from qstar_core.records import Record
+from qstar_core.report.text import number
 
 Values = npt.NDArray[np.float64]
 
@@ -35,6 +36,12 @@ class Estimate(Record):
     @property
     def below(self) -> float:
         return math.inf if self.high is None else self.high
+
+    def told(self) -> str:
+        """The value with its interval."""
+        if self.low is None and self.high is None:
+            return number(self.value)
+        return f"{number(self.value)} ({number(self.low)} to {number(self.high)})"
 
 
 def quantile(freedom: float) -> float:

@@ -62,6 +62,11 @@ class Drawn:
     seeds: int
     problems: int
 
+    @property
+    def counted(self) -> int:
+        """Seeds that its own resamples count: one alone tells nothing."""
+        return self.seeds if self.seeds > 1 else 0
+
     def spread(self, noise: Noise | None = None) -> tuple[float, float]:
         """The variance and its degrees of freedom, of the resamples in which the statistic is a number. Seeds count as
         much as `noise` says, unless they are seen to vary more: two or three may be alike by chance, or apart."""
