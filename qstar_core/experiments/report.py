@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from qstar_core.errors import DataError
+from qstar_core.errors import DataError, StoreError
 from qstar_core.experiments.records import CellResult
 from qstar_core.experiments.sections.base import FIGURES, Part, Section
 from qstar_core.experiments.sections.comparison import Comparison
@@ -65,12 +65,16 @@ def write_report(origin: Origin, studies: Sequence[tuple[Facts, Sequence[CellRes
         if names.count(name) > 1 or not _NAME.fullmatch(name):
             raise DataError(f"a figure cannot be named {name!r:.80}", "give every study a name of its own, of a to z, "
                             "digits, dots and dashes")
-    (folder / FIGURES).mkdir(parents=True, exist_ok=True)
-    for drawing in drawings:
-        (folder / FIGURES / f"{drawing.name}.svg").write_text(drawing.svg, encoding="utf-8")
-    beside = folder / f".{PAGE}.new"
-    beside.write_text(_page(origin, [cell for _, cells in studies for cell in cells], parts), encoding="utf-8")
-    return beside.replace(folder / PAGE)
+    page = _page(origin, [cell for _, cells in studies for cell in cells], parts)
+    try:
+        (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+        for drawing in drawings:
+            (folder / FIGURES / f"{drawing.name}.svg").write_text(drawing.svg, encoding="utf-8")
+        beside = folder / f".{PAGE}.new"
+        beside.write_text(page, encoding="utf-8")
+        return beside.replace(folder / PAGE)
+    except OSError as error:
+        raise StoreError(f"cannot write the page into {folder}: {error.strerror}", "name another folder") from None
 
 
 def _page(origin: Origin, cells: Sequence[CellResult], parts: Sequence[Part]) -> str:

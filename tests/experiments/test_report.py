@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qstar_core.errors import DataError
+from qstar_core.errors import DataError, StoreError
 from qstar_core.experiments.figures.style import Drawing
 from qstar_core.experiments.records import Cell, CellResult
 from qstar_core.experiments.report import Origin, write_report
@@ -153,6 +153,12 @@ def test_a_study_of_another_kind_brings_its_own_section(tmp_path: Path) -> None:
 def test_what_was_not_run_stands_there_with_its_reason(tmp_path: Path) -> None:
     page = write_report(ORIGIN, [], [], [NotRun(name="gpu", title="Qwen2.5 *7B*", reason="needs a GPU")], tmp_path)
     assert r"- **Qwen2.5 \*7B\*** (`gpu`): needs a GPU" in page.read_text(encoding="utf-8")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot write the page into"):
+        write_report(ORIGIN, [], [], [], tmp_path / "file" / "page")
 
 
 @pytest.mark.parametrize(("text", "escaped"), [
