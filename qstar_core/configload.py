@@ -41,9 +41,9 @@ class _StrictLoader(yaml.SafeLoader):
 def load_settings(path: Path | None = None, env: Mapping[str, str] | None = None,
                   flags: Mapping[str, Any] | None = None) -> Settings:
     merged: JsonObject = Settings().model_dump()  # so that one bound of a range may be set alone
-    _merge(merged, read_yaml(path) if path else {})
-    _merge(merged, _nested(_from_environment(env or {})))
-    _merge(merged, _nested(flags or {}))
+    merge(merged, read_yaml(path) if path else {})
+    merge(merged, _nested(_from_environment(env or {})))
+    merge(merged, _nested(flags or {}))
     return validated(merged)
 
 
@@ -105,11 +105,12 @@ def _nested(dotted: Mapping[str, Any]) -> JsonObject:
     return tree
 
 
-def _merge(base: JsonObject, stronger: JsonObject) -> None:
+def merge(base: JsonObject, stronger: JsonObject) -> None:
+    """Lays one tree over the other, which is changed; sections are joined, anything else is replaced."""
     for key, value in stronger.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
             base[key] = {**base[key]}  # an anchor in the file may have put the same section elsewhere too
-            _merge(base[key], value)
+            merge(base[key], value)
         else:
             base[key] = value
 
@@ -121,14 +122,14 @@ def _explain(error: ValidationError) -> tuple[str, str]:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         hint = _nearest(key, first["loc"])
-        return f"unknown setting {key} = {_shown(first['input'])}{more}", hint
+        return f"unknown setting {key} = {shown(first['input'])}{more}", hint
     if first["type"] == "missing":
         return f"setting {key} is missing{more}", "give it a value"
     expected = str(first["msg"]).removeprefix("Value error, ")
     where = f"setting {key}" if key else "the whole of the settings"
     if isinstance(first["input"], Mapping):  # a section: what is wrong with it is told by the fix
         return f"{where} is wrong{more}", expected
-    return f"{where} = {_shown(first['input'])} is wrong{more}", expected
+    return f"{where} = {shown(first['input'])} is wrong{more}", expected
 
 
 def _nearest(key: str, loc: tuple[int | str, ...]) -> str:
@@ -167,6 +168,6 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for inner in typing.get_args(annotation) for model in _models(inner)]
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
