@@ -39,9 +39,9 @@ class _StrictLoader(yaml.SafeLoader):
 def load_settings(path: Path | None = None, env: Mapping[str, str] | None = None,
                   flags: Mapping[str, Any] | None = None) -> Settings:
     merged: JsonObject = Settings().model_dump()  # so that one bound of a range may be set alone
-    _merge(merged, read_yaml(path) if path else {})
-    _merge(merged, _nested(_from_environment(env or {})))
-    _merge(merged, _nested(flags or {}))
+    merge(merged, read_yaml(path) if path else {})
+    merge(merged, _nested(_from_environment(env or {})))
+    merge(merged, _nested(flags or {}))
     return validated(merged)
 
 
@@ -103,11 +103,12 @@ def _nested(dotted: Mapping[str, Any]) -> JsonObject:
     return tree
 
 
-def _merge(base: JsonObject, stronger: JsonObject) -> None:
+def merge(base: JsonObject, stronger: JsonObject) -> None:
+    """Lays one tree over the other, which is changed; sections are joined, anything else is replaced."""
     for key, value in stronger.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
             base[key] = {**base[key]}  # an anchor in the file may have put the same section elsewhere too
-            _merge(base[key], value)
+            merge(base[key], value)
         else:
             base[key] = value
 
@@ -122,16 +123,16 @@ def _explain(error: ValidationError) -> tuple[str, str]:
         sections = {name.rpartition(".")[0] for name in names} - {""}
         close = difflib.get_close_matches(key, [*names, *sorted(sections)], n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}?" if close else "`qstar config schema` lists the settings"
-        return f"unknown setting {key} = {_shown(first['input'])}{more}", hint
+        return f"unknown setting {key} = {shown(first['input'])}{more}", hint
     if first["type"] == "missing":
         return f"setting {key} is missing{more}", "give it a value"
     expected = str(first["msg"]).removeprefix("Value error, ")
     where = f"setting {key}" if key else "the whole of the settings"
     if isinstance(first["input"], Mapping):  # a section: what is wrong with it is told by the fix
         return f"{where} is wrong{more}", expected
-    return f"{where} = {_shown(first['input'])} is wrong{more}", expected
+    return f"{where} = {shown(first['input'])} is wrong{more}", expected
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

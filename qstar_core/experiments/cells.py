@@ -1,0 +1,173 @@
+"""A grid → its cells, each with everything that its result depends on and nothing else.
+
+What an arm does not use is taken out of its settings before they are hashed: an arm without a teacher is the same cell
+in every regime, and is run once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from itertools import product
+from typing import Any
+
+from qstar_core.config import AlphaSettings, SamplingSettings, Settings, SupportSettings
+from qstar_core.configload import load_settings, merge, read_yaml
+from qstar_core.errors import ConfigError
+from qstar_core.evaluation.speaker import students_alone
+from qstar_core.experiments.arms import HERE
+from qstar_core.experiments.grid import Arm, Data, GridStudy, Pool, Scalar, Sizes
+from qstar_core.experiments.records import Cell
+from qstar_core.experiments.work import Work
+from qstar_core.models import resolve
+from qstar_core.records import JsonObject, Record, content_hash
+
+FORM = 1  # goes up when the same settings would give other results
+SHELF = "cells"
+# Where something runs, and what no cell asks for.
+_OUTSIDE = {"dataset", "serve", "round", "filtering", "best_of", "mixing", "export", "output", "reward", "rlhf",
+            "promotion", "loop", "store", "operations", "metrics"}
+_NAMES = {"student": {"model", "revision", "line", "initial", "base"}, "teacher": {"model", "revision"},
+          "engine": {"batch_size", "threads", "device", "compile"}}
+
+
+class CellSettings(Record):
+    """A cell as it is run. `alone`: only the student is sampled from."""
+
+    data: Data
+    proposer: str
+    alone: bool
+    salt: str
+    spoiled: bool
+    seed: int
+    pool: Pool
+    sizes: Sizes
+    settings: Settings
+
+    @property
+    def taught(self) -> bool:
+        """Whether a teacher has a part in it."""
+        return self.proposer == "teacher" or (not self.alone and self.data not in (Data.GOLD, Data.REWARD))
+
+
+class Asked(Record):
+    """What a worker is given."""
+
+    cell: Cell
+    how: CellSettings
+
+
+def cells_of(study: GridStudy) -> Iterator[Asked]:
+    """In the order of the spec; seeds come last, so that the first results are of all arms."""
+    common = _base(study)
+    for index, seed in enumerate(study.seeds):
+        for (regime, situation), (name, arm) in product(study.regimes.items(), study.arms.items()):
+            if arm.seeds is not None and index >= arm.seeds:
+                continue
+            for place, overrides in _axes(study):
+                cell = Cell(study=study.name, regime=regime, arm=name, seed=seed, axes=place)
+                layers = (common, study.settings, situation, arm.settings, *overrides)
+                yield Asked(cell=cell, how=_settled(study, cell, arm, layers))
+
+
+def plan(study: GridStudy) -> list[Work]:
+    """One piece of work a cell; the models are made or fetched where they are not here."""
+    hashes: dict[str, str] = {}
+    return [_work(asked, hashes) for asked in cells_of(study)]
+
+
+def told(cell: Cell) -> str:
+    axes = [f"{name}={value}" for name, value in cell.axes.items()]
+    return "/".join((cell.regime, cell.arm, *axes, str(cell.seed)))
+
+
+def _work(asked: Asked, hashes: dict[str, str]) -> Work:
+    return Work(study=asked.cell.study, kind="grid", label=told(asked.cell), arm=asked.cell.arm, shelf=SHELF,
+                key=_key(asked.how, hashes), asked=asked.model_dump(mode="json"))
+
+
+def _key(how: CellSettings, hashes: dict[str, str]) -> str:
+    """`hashes` remembers those of models that were asked for."""
+    settings = how.settings.model_dump(mode="json", exclude=_OUTSIDE)
+    for section, names in _NAMES.items():
+        settings[section] = {name: value for name, value in settings[section].items() if name not in names}
+    models = [_model_hash(how.settings.student, hashes)]
+    if how.taught:
+        models.append(_model_hash(how.settings.teacher, hashes))
+    rest = how.model_dump(mode="json", exclude={"settings"})
+    return content_hash([FORM, version("qstar"), models, settings, rest])[:24]
+
+
+def _model_hash(model: Any, hashes: dict[str, str]) -> str:
+    name = content_hash(model.model_dump(mode="json"))
+    if name not in hashes:
+        hashes[name] = resolve(model.model, model.revision, base=getattr(model, "base", None)).sha256
+    return hashes[name]
+
+
+def _base(study: GridStudy) -> JsonObject:
+    tree = {} if study.base == "none" else read_yaml(HERE / "base.yaml")
+    if study.pool is not None:
+        tree["pool"] = study.pool.model_dump()
+    merge(tree, {"sizes": study.sizes.model_dump(exclude_unset=True)})
+    return tree
+
+
+def _axes(study: GridStudy) -> Iterator[tuple[dict[str, Scalar], list[JsonObject]]]:
+    """Every combination: its place on the grid, and what is laid over the settings there."""
+    dimensions: list[list[tuple[str, Scalar, JsonObject]]] = []
+    for name, values in study.axes.items():
+        if isinstance(values, dict):
+            dimensions.append([(name, label, overrides) for label, overrides in values.items()])
+        else:
+            dimensions.append([(name, value, _at(name, value)) for value in values])
+    for chosen in product(*dimensions):
+        yield {name: value for name, value, _ in chosen}, [overrides for _, _, overrides in chosen]
+
+
+def _at(name: str, value: Scalar) -> JsonObject:
+    tree: Any = value
+    for part in reversed(name.split(".")):
+        tree = {part: tree}
+    return dict(tree)
+
+
+def _settled(study: GridStudy, cell: Cell, arm: Arm, layers: tuple[JsonObject, ...]) -> CellSettings:
+    tree: JsonObject = {}
+    for layer in layers:
+        merge(tree, layer)
+    sizes = Sizes().model_dump() | tree.pop("sizes", {})
+    pool = tree.pop("pool", {})
+    if arm.rounds is not None:
+        sizes["rounds"] = min(arm.rounds, sizes["rounds"])
+    try:
+        settings = load_settings(flags=tree)
+        found, pooled = Sizes.model_validate(sizes), Pool.model_validate(pool)
+    except ConfigError as error:
+        raise ConfigError(f"{study.name} {told(cell)}: {error.problem}", error.fix) from None
+    except ValueError as error:
+        raise ConfigError(f"{study.name} {told(cell)}: sizes or pool are wrong: {' '.join(str(error).split())[:200]}",
+                          "docs/experiments.md lists them") from None
+    if settings.training is None:
+        raise ConfigError(f"{study.name} {told(cell)}: no recipe is named", "set settings.training")
+    alone = arm.data in (Data.MIXTURE, Data.PAIRS) and _student_only(settings.alpha)
+    return CellSettings(data=arm.data, proposer=arm.proposer, alone=alone, salt=arm.salt, spoiled=arm.spoiled,
+                        seed=cell.seed, pool=pooled, sizes=found,
+                        settings=_without_the_unused(settings, arm.data, alone and arm.proposer == "student"))
+
+
+def _student_only(alpha: AlphaSettings) -> bool:
+    return (alpha.method == "fixed" and alpha.fixed == 0.0 and alpha.min == 0.0 and alpha.policy.name == "constant"
+            and not alpha.teacher_first_token and not alpha.teacher_special_tokens)
+
+
+def _without_the_unused(settings: Settings, data: Data, alone: bool) -> Settings:
+    changes: dict[str, Any] = {}
+    if alone or data in (Data.GOLD, Data.REWARD):
+        changes["prompts"] = students_alone(settings.prompts)
+    if data is Data.HALVES:
+        changes["alpha"] = AlphaSettings()
+    if data in (Data.GOLD, Data.REWARD):
+        changes |= {"alpha": AlphaSettings(), "support": SupportSettings(), "filters": (),
+                    "sampling": SamplingSettings(max_tokens=settings.sampling.max_tokens, stop=settings.sampling.stop)}
+    return settings.model_copy(update=changes)

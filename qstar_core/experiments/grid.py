@@ -1,0 +1,109 @@
+"""Settings of a grid: arms × regimes × seeds × axes, each place of it one cell.
+
+Regimes, arms and axes hold settings of the project (docs/settings.md) that are laid over those of the study, in this
+order; beside them they may hold `sizes` and `pool`. What is not said is that of the packaged `base`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from qstar_core.experiments.study import StudySettings
+from qstar_core.records import JsonObject
+from qstar_core.section import Name, Section
+
+Scalar = str | float | int | bool
+Seed = Annotated[int, Field(ge=0, lt=10_000)]
+Axis = tuple[Scalar, ...] | dict[str, JsonObject]
+
+
+class Data(StrEnum):
+    """Where an arm's rows come from."""
+
+    MIXTURE = "mixture"  # samples of the mixture, filtered
+    HALVES = "halves"    # samples of the student for every second prompt, of the teacher for the others, filtered
+    GOLD = "gold"        # the problems' own solutions
+    PAIRS = "pairs"      # of each prompt a kept sample of the mixture, and a wrong one of the student
+    REWARD = "reward"    # prompts and gold answers: the recipe draws its samples by itself
+
+
+class Arm(Section):
+    """One method. `settings` are laid over the regime's; a recipe is named at `settings.training.recipe`."""
+
+    label: str = Field("", description="Its name in tables; empty: the key")
+    about: str = Field("", description="What it really is, in a line")
+    data: Data = Field(Data.MIXTURE, description="Where its rows come from")
+    proposer: Literal["student", "teacher"] = Field(
+        "student", description="Whose weights read the student's prompt while sampling; teacher: its own, unhinted")
+    settings: JsonObject = Field(default_factory=dict, description="Settings of the project, `sizes` and `pool`")
+    seeds: int | None = Field(None, ge=1, description="Takes only the first so many seeds of the study")
+    rounds: int | None = Field(None, ge=1, description="Takes fewer rounds than the study")
+    salt: str = Field("", description="Other random numbers for the same method; the prompts stay the same")
+    spoiled: bool = Field(False, description="Every completion is given to another prompt: a method that must lose")
+
+
+class Sizes(Section):
+    """The same for all arms, so that they can be compared."""
+
+    rounds: int = Field(3, ge=1, le=100, description="Rounds of sampling and training")
+    prompts: int = Field(300, ge=2, description="Prompts of a round; the next round takes the next ones")
+    draws: int = Field(4, ge=1, le=64, description="Samples of a prompt at most; one a prompt more is drawn as long as "
+                                                   "`tokens` are not reached")
+    tokens: int | None = Field(None, ge=1, description="Tokens of completions that are kept in a round at most; "
+                                                       "empty: all")
+    kl_prompts: int = Field(48, ge=2, description="Problems on which KL(student‖first) is measured")
+    gradient_batches: int = Field(8, ge=2, description="Micro-batches of which the gradient's variance is measured")
+
+
+class Pool(Section):
+    """Which prompts of the source are trained on."""
+
+    kinds: tuple[str, ...] = Field((), description="Kinds of problem; empty: all")
+    where: dict[str, tuple[JsonValue, ...]] = Field(default_factory=dict, description="Values of a problem's meta")
+
+
+class GridStudy(StudySettings):
+    kind: Literal["grid"] = "grid"
+    base: Literal["tiny", "none"] = Field("tiny", description="Packaged settings to begin from; none: the defaults")
+    settings: JsonObject = Field(default_factory=dict, description="Settings of the project for all cells")
+    regimes: dict[Name, JsonObject] = Field(
+        {"default": {}}, min_length=1, description="Situations in which the arms are compared, by name")
+    arms: dict[Name, Arm] = Field(min_length=1, description="Methods by name: `name:` alone, or a list of names, takes "
+                                                            "ready ones; `like: NAME` begins from one")
+    reference: Name | None = Field(None, description="Arm that the others are compared with")
+    baseline: Name | None = Field(None, description="Arm whose samples count as one for sample efficiency")
+    seeds: tuple[Seed, ...] = Field((1, 2, 3), min_length=1, description="Seeds; the same one gives all arms the same "
+                                                                         "prompts and the same first student")
+    axes: dict[str, Axis] = Field(
+        default_factory=dict, description="More dimensions: a setting's name with its values, or a name with settings "
+                                          "by label; every combination is run")
+    pool: Pool | None = Field(None, description="Prompts that are trained on; empty: the base's, else all")
+    sizes: Sizes = Sizes()
+
+    @field_validator("arms", mode="before")
+    @classmethod
+    def _ready_ones(cls, value: object) -> object:
+        from qstar_core.experiments.arms import ready_arms
+
+        return ready_arms(value)
+
+    @field_validator("seeds", "axes")
+    @classmethod
+    def _once(cls, value: object) -> object:
+        lists = value.items() if isinstance(value, dict) else (("seeds", value),)
+        for name, found in lists:
+            if isinstance(found, tuple | dict) and not found:
+                raise ValueError(f"{name} has no value")
+            if isinstance(found, tuple) and len({repr(one) for one in found}) < len(found):
+                raise ValueError(f"{name} names a value twice")
+        return value
+
+    @model_validator(mode="after")
+    def _named(self) -> GridStudy:
+        for name in (self.reference, self.baseline):
+            if name is not None and name not in self.arms:
+                raise ValueError(f"{name!r} is none of the arms: {', '.join(self.arms)}")
+        return self

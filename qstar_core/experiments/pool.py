@@ -1,0 +1,102 @@
+"""Pieces of work in processes of one thread each: two of them on two cores do twice as much, and sums in one order give
+the same bits whatever runs beside them.
+
+A worker has a home of its own, gone with the pool, so that no two of them meet in one training run. It ends when the
+process that started it does, however that ends. Workers are loky's, which do not import the main program again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any
+
+from loky.backend import get_context
+from loky.process_executor import ProcessPoolExecutor
+
+from qstar_core.errors import EngineError
+from qstar_core.experiments.work import Work
+from qstar_core.home import model_cache, subfolder
+from qstar_core.records import Record
+
+_LOOKS_S = 1.0
+OnStep = Callable[[str, str, int, int], None]
+"""Hears (key of the work, what is being done, steps so far, steps of it)."""
+
+_said: list[Any] = []
+
+
+class Pool:
+    """A context manager: leaving it ends the workers, in the middle of their work if they have any."""
+
+    def __init__(self, jobs: int, on_step: OnStep | None = None) -> None:
+        self._stack = ExitStack()
+        home = self._stack.enter_context(TemporaryDirectory(prefix="experiment-", dir=subfolder("scratch"),
+                                                            ignore_cleanup_errors=True))
+        self._said = get_context().SimpleQueue()
+        self._listener = threading.Thread(target=self._listen, args=(on_step,), daemon=True)
+        self._listener.start()
+        environment = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e15", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false",
+                       "QSTAR_MODEL_CACHE": str(model_cache())}
+        self._executor = ProcessPoolExecutor(jobs, initializer=_begin, initargs=(home, os.getpid(), self._said),
+                                             env=environment)
+
+    def run(self, work: Work) -> Record:
+        """Waits for a worker, and for the end of the work. EngineError where the worker died of it."""
+        future: Future[Record] = self._executor.submit(_run, work)
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            raise EngineError(f"the process that worked on {work.told} died",
+                              "look for missing memory; run it again, what is done is kept") from None
+
+    def close(self) -> None:
+        self._executor.shutdown(kill_workers=True)
+        self._said.put(None)
+        self._listener.join()
+        self._said.close()
+        self._stack.close()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    def _listen(self, on_step: OnStep | None) -> None:
+        while (step := self._said.get()) is not None:
+            if on_step is not None:
+                on_step(*step)
+
+
+def _begin(home: str, parent: int, said: Any) -> None:
+    import torch
+
+    own = Path(home) / str(os.getpid())
+    own.mkdir()
+    os.environ["QSTAR_HOME"] = str(own)
+    torch.set_num_threads(1)
+    _said.append(said)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """Nobody would take what an orphan makes."""
+    while os.getppid() == parent:
+        time.sleep(_LOOKS_S)
+    os._exit(1)
+
+
+def _run(work: Work) -> Record:
+    from qstar_core.experiments.kinds import KINDS
+
+    return KINDS[work.kind].run(work, lambda what, done, total: _said[0].put((work.key, what, done, total)))

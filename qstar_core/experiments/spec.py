@@ -1,0 +1,92 @@
+"""A spec: the studies of one run, as data. A file, or a packaged one by name. Whatever is wrong with it ends in one
+line that names the key and the fix.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+
+from qstar_core.configload import read_yaml, shown
+from qstar_core.errors import ConfigError
+from qstar_core.experiments.arms import HERE
+from qstar_core.experiments.grid import Arm, GridStudy, Pool, Sizes
+from qstar_core.experiments.study import StudySettings
+from qstar_core.records import JsonObject
+from qstar_core.section import Name, Section
+
+# Another kind joins here, as Annotated[GridStudy | Other, Field(discriminator="kind")], below, and in kinds.KINDS.
+Study = GridStudy
+_STUDIES: tuple[type[StudySettings], ...] = (GridStudy,)
+_PARTS: tuple[type[Section], ...] = (*_STUDIES, Arm, Sizes, Pool)
+
+
+class Spec(Section):
+    name: Name = Field(description="Name of the spec; its results are written under it")
+    title: str = Field("", description="What it asks, in a line")
+    studies: tuple[Study, ...] = Field(description="The studies, in the order of the report")
+
+    @field_validator("studies")
+    @classmethod
+    def _apart(cls, value: tuple[Study, ...]) -> tuple[Study, ...]:
+        names = [study.name for study in value]
+        if not names:
+            raise ValueError("a spec has one study at least")
+        if len(set(names)) < len(names):
+            raise ValueError(f"two studies have one name: {', '.join(names)}")
+        return value
+
+
+def ready_specs() -> tuple[str, ...]:
+    """The packaged ones, by name."""
+    return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
+
+
+def load_spec(given: str) -> Spec:
+    """A file of that path, else the packaged spec of that name."""
+    path = Path(given)
+    if given in ready_specs() and not path.is_file():
+        path = _folder() / f"{given}.yaml"
+    if not path.is_file():
+        raise ConfigError(f"there is no spec {given!r:.200}", f"give a YAML file, or one of {', '.join(ready_specs())}")
+    return spec_of(read_yaml(path), str(path))
+
+
+def spec_of(values: JsonObject, where: str) -> Spec:
+    try:
+        return Spec.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(*_explain(error, where)) from None
+
+
+def _folder() -> Path:
+    return HERE / "specs"
+
+
+def _explain(error: ValidationError, where: str) -> tuple[str, str]:
+    """The first mistake, in the words of the file."""
+    first: Any = error.errors()[0]
+    key = ".".join(_keys(first["loc"]))
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        names = sorted({*Spec.model_fields, *(name for part in _PARTS for name in part.model_fields)})
+        close = difflib.get_close_matches(key.rpartition(".")[2], names, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]}?" if close else "docs/experiments.md lists what a spec may say"
+        return f"{where}: unknown key {key} = {shown(first['input'])}{more}", hint
+    if first["type"] == "missing":
+        return f"{where}: {key} is missing{more}", "give it a value"
+    expected = str(first["msg"]).removeprefix("Value error, ")
+    value = "" if isinstance(first["input"], dict | list) else f" = {shown(first['input'])}"
+    return f"{where}: {key or 'the spec'}{value} is wrong{more}", expected
+
+
+def _keys(place: tuple[int | str, ...]) -> Iterator[str]:
+    """Without the names of the kinds, which pydantic puts after the number of a study."""
+    kinds = {study.model_fields["kind"].default for study in _STUDIES}
+    for index, part in enumerate(place):
+        if index != 2 or part not in kinds:
+            yield str(part)
