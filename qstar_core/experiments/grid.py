@@ -41,6 +41,8 @@ class Arm(Section):
     settings: JsonObject = Field(default_factory=dict, description="Settings of the project, `sizes` and `pool`")
     seeds: int | None = Field(None, ge=1, description="Takes only the first so many seeds of the study")
     rounds: int | None = Field(None, ge=1, description="Takes fewer rounds than the study")
+    alpha_by_round: tuple[JsonObject, ...] = Field(
+        (), description="Laid over its settings of `alpha`, one for each round; the last one holds from then on")
     salt: str = Field("", description="Other random numbers for the same method; the prompts stay the same")
     spoiled: bool = Field(False, description="Every completion is given to another prompt: a method that must lose")
 
@@ -77,6 +79,7 @@ class GridStudy(StudySettings):
     baseline: Name | None = Field(None, description="Arm whose samples count as one for sample efficiency")
     seeds: tuple[Seed, ...] = Field((1, 2, 3), min_length=1, description="Seeds; the same one gives all arms the same "
                                                                          "prompts and the same first student")
+    development: tuple[Seed, ...] = Field((), description="Seeds that a search may choose an arm by; the others judge")
     axes: dict[str, Axis] = Field(
         default_factory=dict, description="More dimensions: a setting's name with its values, or a name with settings "
                                           "by label; every combination is run")
@@ -106,4 +109,7 @@ class GridStudy(StudySettings):
         for name in (self.reference, self.baseline):
             if name is not None and name not in self.arms:
                 raise ValueError(f"{name!r} is none of the arms: {', '.join(self.arms)}")
+        strange = set(self.development) - set(self.seeds)
+        if strange or (self.development and set(self.development) == set(self.seeds)):
+            raise ValueError("development names some of the seeds, not all of them and no other")
         return self

@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -15,14 +15,16 @@ from qstar_core.configload import read_yaml, shown
 from qstar_core.errors import ConfigError
 from qstar_core.experiments.arms import HERE
 from qstar_core.experiments.grid import Arm, GridStudy, Pool, Sizes
+from qstar_core.experiments.speculation.settings import CostPair, SpeculationStudy
 from qstar_core.experiments.study import StudySettings
+from qstar_core.experiments.theory.settings import Sharpness, TheoryStudy
 from qstar_core.records import JsonObject
 from qstar_core.section import Name, Section
 
-# Another kind joins here, as Annotated[GridStudy | Other, Field(discriminator="kind")], below, and in kinds.KINDS.
-Study = GridStudy
-_STUDIES: tuple[type[StudySettings], ...] = (GridStudy,)
-_PARTS: tuple[type[Section], ...] = (*_STUDIES, Arm, Sizes, Pool)
+# Another kind joins here and in kinds.KINDS.
+Study = Annotated[GridStudy | TheoryStudy | SpeculationStudy, Field(discriminator="kind")]
+_STUDIES: tuple[type[StudySettings], ...] = (GridStudy, TheoryStudy, SpeculationStudy)
+_PARTS: tuple[type[Section], ...] = (*_STUDIES, Arm, Sizes, Pool, CostPair, Sharpness)
 
 
 class Spec(Section):

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qstar_core.errors import DataError
-from qstar_core.experiments import estimate
+from qstar_core.experiments import interval
 from qstar_core.experiments.theory import categorical, exact, gaussian, sequences, solved
-from qstar_core.experiments.theory.settings import LEVELS, Sharpness, TheorySettings
+from qstar_core.experiments.theory.settings import LEVELS, Sharpness, TheoryStudy
 from qstar_core.experiments.theory.study import checked
 from tests.laws import brute
 
-SMALL = TheorySettings(cells=80, pairs=12, vocabulary=16, chains=5, symbols=4, length=4)
+SMALL = TheoryStudy(name="theory", cells=80, pairs=12, vocabulary=16, chains=5, symbols=4, length=4)
 
 
 @pytest.fixture(scope="module")
@@ -129,16 +129,16 @@ def test_a_level_without_sense_is_refused(wrong):
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
     rng = np.random.default_rng(0)
-    for make in (estimate.mean_of, estimate.typical_of):
+    for make in (interval.mean_of, interval.typical_of):
         held = sum(found.low <= 1 <= found.high for found in (make(rng.normal(1, 1, 40)) for _ in range(200)))
         assert 178 <= held <= 199
     slopes = []
     for _ in range(100):
         x = rng.normal(size=40)
-        slopes.append(estimate.slope_of(x, 2 * x + rng.normal(size=40)))
+        slopes.append(interval.slope_of(x, 2 * x + rng.normal(size=40)))
     assert 85 <= sum(found.low <= 2 <= found.high for found in slopes) <= 100
     with pytest.raises(DataError, match="2 values"):
-        estimate.mean_of(np.array([1.0, 2.0]))
+        interval.mean_of(np.array([1.0, 2.0]))
     with pytest.raises(DataError, match="correlation"):
-        estimate.correlation_of(np.ones(4), np.arange(4.0))
-    assert math.isclose(estimate.mean_of(np.ones(4)).high, 1)
+        interval.correlation_of(np.ones(4), np.arange(4.0))
+    assert math.isclose(interval.mean_of(np.ones(4)).high, 1)

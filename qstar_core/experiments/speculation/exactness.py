@@ -20,23 +20,23 @@ from qstar_core.engine.hf import LoadedModel
 from qstar_core.engine.lockstep import Lockstep
 from qstar_core.engine.speculative import Speculative
 from qstar_core.engine.strategy import Strategy
-from qstar_core.experiments.estimate import Values
+from qstar_core.experiments.interval import Values
 from qstar_core.experiments.speculation.models import CONTEXT, Duo, random_duo
 from qstar_core.experiments.speculation.records import Exactness
-from qstar_core.experiments.speculation.settings import SpeculationSettings
+from qstar_core.experiments.speculation.settings import SpeculationStudy
 from qstar_core.experiments.speculation.stand import Stand
 from qstar_core.experiments.theory import exact
 from qstar_core.records import PromptPair
 
 VOCAB = 2
 _SLOTS = 256
-_SPREAD = 8.0
+_SPREAD = 4.0, 16.0  # a flat student and a sure teacher: α is far from ½
 _FEWEST = 5.0
 Tokens = tuple[int, ...]
 Alpha = Callable[[Values, Values], float]
 
 
-def checked(settings: SpeculationSettings) -> tuple[tuple[Exactness, ...], float]:
+def checked(settings: SpeculationStudy) -> tuple[tuple[Exactness, ...], float]:
     """What every way's samples say, and what those of lockstep say about a wrong law."""
     duo = random_duo(32, 2, _SPREAD, settings.seed)
     pair = duo.pairs(1)[0]
@@ -81,15 +81,20 @@ def enumerated(duo: Duo, pair: PromptPair, length: int, alpha_of: Alpha) -> dict
 
 
 def p_law(seen: Counter[Tokens], law: dict[Tokens, float]) -> float:
-    """χ² of a sample against a law, the rare completions together."""
+    """χ² of a sample against a law, the rare completions together; where even together they are rare, with the rarest
+    of the others."""
     total = seen.total()
     common = [tokens for tokens, mass in law.items() if mass * total >= _FEWEST]
     expected = np.array([law[tokens] * total for tokens in common])
     found = np.array([seen[tokens] for tokens in common], dtype=np.float64)
     left, rest = total - expected.sum(), total - found.sum()
-    if left >= _FEWEST:
+    if left >= _FEWEST or len(common) < 2:
         expected, found = np.append(expected, left), np.append(found, rest)
-    return float(stats.chisquare(found, expected * found.sum() / expected.sum()).pvalue)
+    else:
+        rarest = int(expected.argmin())
+        expected[rarest] += left
+        found[rarest] += rest
+    return float(stats.chisquare(found, expected).pvalue)
 
 
 def p_same(one: Counter[Tokens], other: Counter[Tokens]) -> float:
@@ -106,16 +111,16 @@ def _next(model: LoadedModel, prompt: Tokens, every: list[Tokens]) -> Values:
     """[samples, tokens, VOCAB]: the logits that each token was drawn from."""
     with torch.no_grad():
         ids = torch.tensor([[*prompt, *tokens[:-1]] for tokens in every])
-        logits = torch.cat([model.network(input_ids=part).logits[:, len(prompt) - 1:, :VOCAB]
-                            for part in ids.split(_SLOTS)])
+        logits = torch.cat([model.network(input_ids=ids[row : row + _SLOTS]).logits[:, len(prompt) - 1:, :VOCAB]
+                            for row in range(0, len(ids), _SLOTS)])
     return logits.double().numpy()
 
 
-def _drawn(stand: Stand, way: Strategy, settings: SpeculationSettings, first: int) -> list[Tokens]:
+def _drawn(stand: Stand, way: Strategy, settings: SpeculationStudy, first: int) -> list[Tokens]:
     return [tokens for draw in range(first, first + settings.samples, _SLOTS)
             for tokens in stand.samples(way, settings.length, draw)]
 
 
-def _same(stand: Stand, seen: list[Tokens], settings: SpeculationSettings, first: int) -> float:
+def _same(stand: Stand, seen: list[Tokens], settings: SpeculationStudy, first: int) -> float:
     lockstep = stand.samples(Lockstep(stand.models, stand.mixer), settings.length, first)
     return float(np.mean([one == other for one, other in zip(seen, lockstep, strict=True)]))

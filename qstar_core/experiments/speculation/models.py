@@ -50,14 +50,15 @@ def tiny_duo(times: int) -> Duo:
                ChatTokenizer(student.name, Path(student.path)))
 
 
-def random_duo(hidden: int, times: int, spread: float, seed: int) -> Duo:
-    """Untrained models; the teacher's layers have about `times` the student's parameters."""
+def random_duo(hidden: int, times: int, spread: tuple[float, float], seed: int) -> Duo:
+    """Untrained models; the teacher's layers have about `times` the student's parameters. `spread` is how far apart the
+    logits of student and teacher are."""
     wide = round(hidden * times**0.5 / _HEAD) * _HEAD
     with tempfile.TemporaryDirectory() as folder:
         tokenizer_folder = Path(folder) / "tokenizer"
         build_tokenizer().save_pretrained(tokenizer_folder)
-        student, teacher = (_random(Path(folder) / role, width, spread, seed + at)
-                            for at, (role, width) in enumerate((("student", hidden), ("teacher", wide))))
+        student, teacher = (_random(Path(folder) / role, width, apart, seed + at) for at, (role, width, apart)
+                            in enumerate(zip(("student", "teacher"), (hidden, wide), spread, strict=True)))
         return Duo(student, teacher, ChatTokenizer("random", tokenizer_folder))
 
 

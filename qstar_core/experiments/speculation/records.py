@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qstar_core.experiments.estimate import Estimate
+from qstar_core.experiments.interval import Interval
+from qstar_core.experiments.work import Timed
 from qstar_core.records import Record
 
 
@@ -11,10 +12,10 @@ class Way(Record):
     `draft` is the length that was used, where it is fixed or was settled on; 0 is lockstep."""
 
     name: str
-    speed: Estimate
-    over_lockstep: Estimate
-    over_teacher: Estimate
-    acceptance: Estimate | None
+    speed: Interval
+    over_lockstep: Interval
+    over_teacher: Interval
+    acceptance: Interval | None
     tokens_per_teacher_forward: float | None
     draft: int | None
 
@@ -26,7 +27,7 @@ class Cost(Record):
     slots: int
     student_parameters: int
     teacher_parameters: int
-    cost: Estimate
+    cost: Interval
     ways: tuple[Way, ...]
 
 
@@ -41,7 +42,7 @@ class Exactness(Record):
     same: float | None
 
 
-class SpeculationResult(Record):
+class SpeculationResult(Timed):
     """`sequences` is the number of completions of the enumerated law; `p_wrong` is what its test says where α is the
     wrong way round: a test that can fail."""
 

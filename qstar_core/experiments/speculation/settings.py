@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from qstar_core.experiments.study import StudySettings
 from qstar_core.section import Name, Section
 
 Draft = Annotated[int, Field(ge=1, le=64)]
@@ -24,7 +25,8 @@ PAIRS = tuple(CostPair(name=f"{models}-{times}x", models=models, times=times)
               for models in ("tiny", "random") for times in (1, 4, 16))
 
 
-class SpeculationSettings(Section):
+class SpeculationStudy(StudySettings):
+    kind: Literal["speculation"] = "speculation"
     seed: int = Field(0, ge=0)
     pairs: tuple[CostPair, ...] = Field(PAIRS, min_length=1)
     drafts: tuple[Draft, ...] = Field((3, 5, 10), min_length=1, description="Draft lengths")

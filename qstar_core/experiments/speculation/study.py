@@ -8,7 +8,7 @@ little. Rows are in mid-sample: no prompt is read and no sample ends.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,42 +20,51 @@ from qstar_core.engine.speculative import Speculative
 from qstar_core.engine.statistics import Statistics
 from qstar_core.engine.strategy import Strategy
 from qstar_core.evaluation.intervals import wilson
-from qstar_core.experiments.estimate import Estimate, typical_of
+from qstar_core.experiments.interval import Interval, typical_of
 from qstar_core.experiments.speculation.exactness import checked, ways_of
 from qstar_core.experiments.speculation.models import CONTEXT, Duo, parameters, random_duo, tiny_duo
 from qstar_core.experiments.speculation.records import Cost, SpeculationResult, Way
-from qstar_core.experiments.speculation.settings import CostPair, SpeculationSettings
+from qstar_core.experiments.speculation.settings import CostPair, SpeculationStudy
 from qstar_core.experiments.speculation.stand import Role, Stand
+from qstar_core.experiments.work import Tell, Work, timed, whole
 
+FORM = 1
 LEVEL = 0.01
 TEACHER = "teacher alone"
 _MIDDLE = 100  # a position in mid-sample
 _LIKELY = 0.85
 
 
-def measured(settings: SpeculationSettings, on_step: Callable[[str], None] | None = None) -> SpeculationResult:
-    """`on_step` hears what is measured next."""
-    say = on_step or (lambda told: None)
+def plan(study: SpeculationStudy) -> list[Work]:
+    return whole(study, "speculation", FORM)
+
+
+def run(work: Work, tell: Tell) -> SpeculationResult:
+    return timed(lambda: measured(SpeculationStudy.model_validate(work.asked), tell))
+
+
+def measured(settings: SpeculationStudy, tell: Tell) -> SpeculationResult:
+    steps = 1 + len(settings.pairs) * len(settings.slots)
     with _one_thread():
-        say("exactness")
+        tell("testing for exactness", 0, steps)
         exactness, p_wrong = checked(settings)
-        costs = []
+        costs: list[Cost] = []
         for pair in settings.pairs:
             duo = _duo(pair, settings)
             for slots in settings.slots:
-                say(f"{pair.name}, {slots} in flight")
+                tell(f"measuring {pair.name}, {slots} in flight", 1 + len(costs), steps)
                 costs.append(_cost(pair, duo, slots, settings))
     return SpeculationResult(costs=tuple(costs), sequences=2**settings.length, exactness=exactness, p_wrong=p_wrong,
                              level=LEVEL)
 
 
-def _duo(pair: CostPair, settings: SpeculationSettings) -> Duo:
+def _duo(pair: CostPair, settings: SpeculationStudy) -> Duo:
     if pair.models == "tiny":
         return tiny_duo(pair.times)
-    return random_duo(settings.hidden, pair.times, settings.spread, settings.seed)
+    return random_duo(settings.hidden, pair.times, (settings.spread,) * 2, settings.seed)
 
 
-def _cost(pair: CostPair, duo: Duo, slots: int, settings: SpeculationSettings) -> Cost:
+def _cost(pair: CostPair, duo: Duo, slots: int, settings: SpeculationStudy) -> Cost:
     stand = Stand(duo.student, duo.teacher, duo.tokenizer, duo.pairs(slots), CONTEXT, duo.vocab)
     ways = ways_of(stand, settings.drafts)
     told = {name: Statistics() for name in ways}
@@ -108,10 +117,10 @@ def _draft(way: Strategy | None) -> int | None:
     return None if way is None else 0
 
 
-def _acceptance(told: Statistics) -> Estimate:
+def _acceptance(told: Statistics) -> Interval:
     judged = told.accepted + told.refused
     low, high = wilson(told.accepted, judged, 0.95)
-    return Estimate(value=told.accepted / judged, low=low, high=high)
+    return Interval(value=told.accepted / judged, low=low, high=high)
 
 
 def _rounds(way: Strategy, tokens: int) -> int:
@@ -129,7 +138,7 @@ def _forward(stand: Stand, role: Role) -> float:
     return time.process_time() - since
 
 
-def _typical(values: list[float]) -> Estimate:
+def _typical(values: list[float]) -> Interval:
     return typical_of(np.array(values))
 
 

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from qstar_core.experiments.estimate import Values, correlation_of, mean_of, slope_of
+from qstar_core.experiments.interval import Values, correlation_of, mean_of, slope_of
 from qstar_core.experiments.theory import exact, solved
 from qstar_core.experiments.theory.records import Level, Solver
 from qstar_core.experiments.theory.settings import Sharpness

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import logsumexp
 
-from qstar_core.experiments.estimate import Values
+from qstar_core.experiments.interval import Values
 
 _CLOSE = 1e-12
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import eigvalsh
 from scipy.optimize import brentq, minimize_scalar
 
-from qstar_core.experiments.estimate import Values
+from qstar_core.experiments.interval import Values
 from qstar_core.experiments.theory import solved
 from qstar_core.experiments.theory.records import GaussianCase
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qstar_core.experiments.estimate import Estimate
+from qstar_core.experiments.interval import Interval
+from qstar_core.experiments.work import Timed
 from qstar_core.records import Record
 
 
@@ -43,13 +44,13 @@ class Level(Record):
     solvers: tuple[Solver, ...]
     identity: float
     residual: float
-    further: Estimate
-    apart: Estimate
-    entropy_correlation: Estimate
-    entropy_error: Estimate
-    confidence_correlation: Estimate
-    confidence_error: Estimate
-    half_error: Estimate
+    further: Interval
+    apart: Interval
+    entropy_correlation: Interval
+    entropy_error: Interval
+    confidence_correlation: Interval
+    confidence_error: Interval
+    half_error: Interval
     alpha: tuple[tuple[float, float, float, float], ...]
 
 
@@ -58,8 +59,8 @@ class Position(Record):
     distance of their α."""
 
     position: int
-    kl: Estimate
-    apart: Estimate
+    kl: Interval
+    apart: Interval
 
 
 class Sequences(Record):
@@ -70,18 +71,18 @@ class Sequences(Record):
 
     chains: int
     sequences: int
-    token_to_whole: Estimate
-    whole_to_token: Estimate
-    chernoff: Estimate
-    excess: Estimate
-    tv: Estimate
+    token_to_whole: Interval
+    whole_to_token: Interval
+    chernoff: Interval
+    excess: Interval
+    tv: Interval
     identity: float
     symmetry: float
     weight: float
     positions: tuple[Position, ...]
 
 
-class TheoryResult(Record):
+class TheoryResult(Timed):
     gaussians: tuple[GaussianCase, ...]
     levels: tuple[Level, ...]
     sequences: Sequences

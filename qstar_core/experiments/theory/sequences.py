@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from qstar_core.experiments.estimate import Estimate, Values, mean_of
+from qstar_core.experiments.interval import Interval, Values, mean_of
 from qstar_core.experiments.theory import exact, solved
 from qstar_core.experiments.theory.records import Position, Sequences
-from qstar_core.experiments.theory.settings import TheorySettings
+from qstar_core.experiments.theory.settings import TheoryStudy
 
 _RAREST = 1e-12
 
@@ -48,7 +48,7 @@ class Found:
     by_position: tuple[tuple[float, float], ...]
 
 
-def checked(settings: TheorySettings, rng: np.random.Generator) -> Sequences:
+def checked(settings: TheoryStudy, rng: np.random.Generator) -> Sequences:
     found = [compared(random_chain(settings.symbols, settings.concentration, rng),
                       random_chain(settings.symbols, settings.concentration, rng), settings.length)
              for _ in range(settings.chains)]
@@ -116,5 +116,5 @@ def _mixed(theta: Chain, t: Chain, alpha: Values) -> Chain:
     return Chain(np.stack([exact.mixture(ours, theirs, float(at)) for ours, theirs, at in rows]))
 
 
-def _mean(values: Iterable[float]) -> Estimate:
+def _mean(values: Iterable[float]) -> Interval:
     return mean_of(np.array(list(values)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from qstar_core.experiments.study import StudySettings
 from qstar_core.section import Name, Section
 
 Concentration = Annotated[float, Field(ge=0.01, le=100)]
@@ -41,7 +42,8 @@ LEVELS = (
 )
 
 
-class TheorySettings(Section):
+class TheoryStudy(StudySettings):
+    kind: Literal["theory"] = "theory"
     seed: int = Field(0, ge=0)
     cells: int = Field(320, ge=40, le=1000, description="Cells of the plane along each axis")
     levels: tuple[Sharpness, ...] = Field(LEVELS, min_length=1)

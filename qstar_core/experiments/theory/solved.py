@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from qstar_core.experiments.estimate import Values
+from qstar_core.experiments.interval import Values
 from qstar_core.mixture.alpha import AlphaOptions, AlphaStatus, choose, method_of
 from qstar_core.mixture.geometric import moments, pair_of
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from qstar_core.experiments.theory import categorical, gaussian, sequences
 from qstar_core.experiments.theory.records import TheoryResult
-from qstar_core.experiments.theory.settings import TheorySettings
+from qstar_core.experiments.theory.settings import TheoryStudy
+from qstar_core.experiments.work import Tell, Work, timed, whole
 
 # name: mean and covariance (xx, xy, yy) of the student, then of the teacher.
 _GAUSSIANS = {
@@ -16,7 +17,19 @@ _GAUSSIANS = {
 }
 
 
-def checked(settings: TheorySettings) -> TheoryResult:
+FORM = 1
+
+
+def plan(study: TheoryStudy) -> list[Work]:
+    return whole(study, "theory", FORM)
+
+
+def run(work: Work, tell: Tell) -> TheoryResult:
+    tell("checking the theory", 0, 1)
+    return timed(lambda: checked(TheoryStudy.model_validate(work.asked)))
+
+
+def checked(settings: TheoryStudy) -> TheoryResult:
     rng = np.random.default_rng(settings.seed)
     return TheoryResult(
         gaussians=tuple(gaussian.checked(name, *pair, settings.cells) for name, pair in _GAUSSIANS.items()),
