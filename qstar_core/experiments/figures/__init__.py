@@ -1,0 +1,1 @@
+"""The figures of a page of evidence: SVG, the same bytes for the same results."""

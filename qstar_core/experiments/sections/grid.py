@@ -1,0 +1,64 @@
+"""A study over a grid, such as ablations and scaling: every place of the grid in a table a regime, the best first.
+
+The best is marked only where it is better than every other place of its table by the paired test after Holm; each row
+says how it stands against the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from qstar_core.experiments.sections.base import Part
+from qstar_core.experiments.sections.facts import Facts, regimes_of
+from qstar_core.experiments.sections.markdown import chance, escape, share, shown, table
+from qstar_core.experiments.statistics.comparing import LEVEL, accuracy, compare, holm, ranked
+from qstar_core.experiments.statistics.lines import Line
+from qstar_core.experiments.statistics.measures import MEASURES, measured
+
+_MEASURES = ("ess_ratio", "alpha", "leaked", "kept", "gradient", "kl", "wall")
+
+
+class Grid:
+    def __init__(self, facts: Facts, lines: Sequence[Line]) -> None:
+        self._facts, self._lines = facts, lines
+
+    def render(self) -> Part:
+        parts = []
+        for regime in regimes_of(self._lines):
+            for apart, lines in self._comparable([line for line in self._lines if line.regime == regime]):
+                place = "".join(f", {escape(name)} {escape(str(value))}" for name, value in apart)
+                parts.append(f"### Regime {escape(regime)}{place}\n")
+                parts.append(self._table(lines))
+        return Part(self._facts.title, "\n".join(parts))
+
+    def _comparable(self, lines: Sequence[Line]) -> list[tuple[list[tuple[str, object]], list[Line]]]:
+        """By the values of the axes across which nothing is compared."""
+        def key(line: Line) -> list[tuple[str, object]]:
+            return [(name, value) for name, value in line.axes if name in self._facts.apart]
+
+        order = sorted(lines, key=lambda line: str(key(line)))
+        return [(key(group[0]), group) for _, found in groupby(order, key=lambda line: str(key(line)))
+                for group in [list(found)]]
+
+    def _table(self, lines: Sequence[Line]) -> str:
+        order = ranked(lines)
+        best, rest = order[0][0], [line for line, _ in order[1:]]
+        found = [compare(best, line) for line in rest]
+        adjusted = holm([one.p for one in found])
+        clear = bool(rest) and all(one.ahead and p < LEVEL for one, p in zip(found, adjusted, strict=True))
+        axes = [name for name, _ in best.axes if name not in self._facts.apart]
+        keys = [key for key in _MEASURES if any(measured(line, key) is not None for line in lines)]
+        rows = []
+        for place, (line, last) in enumerate(order):
+            values = dict(line.axes)
+            against = "–" if place == 0 else f"{share(found[place - 1].win_rate)}, p {chance(adjusted[place - 1])}"
+            mark = " **(best)**" if place == 0 and clear else ""
+            rows.append([escape(self._facts.label(line.arm)) + mark, *(escape(str(values[name])) for name in axes),
+                         str(len(line.seeds)), share(accuracy(line, 0)), share(last), against,
+                         *(shown(measured(line, key)) for key in keys)])
+        told = ("The first row is better than every other after Holm." if clear else
+                "No place of the grid is shown to be better than every other.") if rest else ""
+        head = ["arm", *(escape(name) for name in axes), "seeds", "accuracy before", "after the last round",
+                "win rate of the first row against it", *(MEASURES[key].title for key in keys)]
+        return f"{table(head, rows)}\n{told}\n"
