@@ -21,6 +21,7 @@ from flows.commands.datasets import datasets
 from flows.commands.deploy import deploy
 from flows.commands.doctor import doctor
 from flows.commands.evaluate import evaluate
+from flows.commands.experiment import experiment
 from flows.commands.export import export_version
 from flows.commands.inspect import inspect
 from flows.commands.logs import logs
@@ -43,6 +44,7 @@ click.rich_click.COMMAND_GROUPS = {
         {"name": "Train", "commands": ["train", "loop", "reward", "rlhf"]},
         {"name": "Look at data", "commands": ["datasets", "analyze", "export"]},
         {"name": "Students", "commands": ["evaluate", "students"]},
+        {"name": "Study", "commands": ["experiment"]},
         {"name": "Every night", "commands": ["up", "down", "deploy", "status", "logs", "ui"]},
         {"name": "Set up", "commands": ["config", "doctor", "completion"]},
     ]
@@ -60,8 +62,8 @@ def qstar() -> None:
 
 
 _COMMANDS = (
-    inspect, demo, generate, refresh, serve, train, loop, reward, rlhf, evaluate, students, datasets, analyze,
-    export_version, up, down, deploy, status, logs, ui, config, doctor, completion,
+    inspect, demo, generate, refresh, serve, train, loop, reward, rlhf, experiment, evaluate, students, datasets,
+    analyze, export_version, up, down, deploy, status, logs, ui, config, doctor, completion,
 )
 for command in _COMMANDS:
     qstar.add_command(command)

@@ -54,6 +54,8 @@ ENTRIES = (
           "Publish a version with warnings after a person approved it"),
     Entry("retrain", "flows.retrain.retrain", "One checkpoint of the student, trained on a version", gpu=True),
     Entry("loop", "flows.loop.loop", "Rounds of refresh, retrain, evaluate and promote", gpu=True),
+    Entry("reward-model", "flows.reward_model.reward_model", "One calibrated reward model from pairs", gpu=True),
+    Entry("experiment", "flows.experiment.experiment", "The studies of a spec that have no result yet", gpu=True),
     Entry("reconcile", "flows.reconcile.reconcile", "Take up what was left undone, and what an event was lost for",
           schedule=_often),
 )

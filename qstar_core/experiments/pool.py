@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from loky.backend import get_context
-from loky.process_executor import ProcessPoolExecutor
+from loky.process_executor import ProcessPoolExecutor, ShutdownExecutorError
 
 from qstar_core.errors import EngineError
 from qstar_core.experiments.work import Work
@@ -35,7 +35,7 @@ _said: list[Any] = []
 
 
 class Pool:
-    """A context manager: leaving it ends the workers, in the middle of their work if they have any."""
+    """A context manager: leaving it by an error, or an interrupt, ends the workers in the middle of their work."""
 
     def __init__(self, jobs: int, on_step: OnStep | None = None) -> None:
         self._stack = ExitStack()
@@ -51,15 +51,15 @@ class Pool:
 
     def run(self, work: Work) -> Record:
         """Waits for a worker, and for the end of the work. EngineError where the worker died of it."""
-        future: Future[Record] = self._executor.submit(_run, work)
         try:
+            future: Future[Record] = self._executor.submit(_run, work)
             return future.result()
-        except BrokenProcessPool:
+        except (BrokenProcessPool, ShutdownExecutorError):
             raise EngineError(f"the process that worked on {work.told} died",
                               "look for missing memory; run it again, what is done is kept") from None
 
-    def close(self) -> None:
-        self._executor.shutdown(kill_workers=True)
+    def close(self, kill: bool) -> None:
+        self._executor.shutdown(kill_workers=kill)
         self._said.put(None)
         self._listener.join()
         self._said.close()
@@ -70,7 +70,7 @@ class Pool:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        self.close()
+        self.close(kill=kind is not None)
 
     def _listen(self, on_step: OnStep | None) -> None:
         while (step := self._said.get()) is not None:

@@ -66,7 +66,7 @@ def test_applied_twice_it_changes_nothing_and_drift_is_mended(here: ProjectHere,
     flags = ("--dataset", "twice", "--operations.pool", "twice", "--training", "{recipe: sft}")
     assert changes(here.run("deploy", "--dry-run", *flags).stdout).keys() == {"created"}
     first = changes(here.run("deploy", *flags).stdout)
-    assert first.keys() == {"created"} and len(first["created"]) == 2 + 5 + 4
+    assert first.keys() == {"created"} and len(first["created"]) == 2 + 7 + 4
     again = changes(here.run("deploy", *flags).stdout)
     assert again.keys() == {"unchanged"} and len(again["unchanged"]) == len(first["created"])
 
