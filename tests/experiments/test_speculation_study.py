@@ -21,7 +21,7 @@ from qstar_core.experiments.theory import exact
 from qstar_core.mixture.alpha import AlphaOptions
 from qstar_core.mixture.mixer import Mixer
 
-SMALL = SpeculationStudy(name="speculation", pairs=(CostPair(name="random-4x", models="random", times=4),), drafts=(2, 5),
+SMALL = SpeculationStudy(name="speculation", drafts=(2, 5), pairs=(CostPair(name="random-4x", models="random", times=4),),
                          slots=(2,), tokens=8, turns=3, settle=16, hidden=32, samples=1024, length=6)
 
 
