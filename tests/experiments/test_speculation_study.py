@@ -21,8 +21,9 @@ from qstar_core.experiments.theory import exact
 from qstar_core.mixture.alpha import AlphaOptions
 from qstar_core.mixture.mixer import Mixer
 
-SMALL = SpeculationStudy(name="speculation", drafts=(2, 5), pairs=(CostPair(name="random-4x", models="random", times=4),),
-                         slots=(2,), tokens=8, turns=3, settle=16, hidden=32, samples=1024, length=6)
+PAIR = CostPair(name="random-4x", models="random", times=4)
+SMALL = SpeculationStudy(name="speculation", pairs=(PAIR,), drafts=(2, 5), slots=(2,), tokens=8, turns=3, settle=16,
+                         hidden=32, samples=1024, length=6)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -130,8 +130,8 @@ def _errors(axes: Any, levels: Sequence[Level]) -> None:
         _bars(axes, at + 0.2 * (place - 1), found, colour, marker, label)
     axes.set(xlim=(-0.6, len(levels) - 0.4), title="distance from KL symmetry")
     axes.set_xticks(at, [level.name for level in levels], rotation=40, ha="right")
-    axes.set_ylim(bottom=0)
-    axes.legend()
+    axes.set_ylim(0, 1.25 * axes.get_ylim()[1])
+    axes.legend(loc="upper center", ncols=len(kinds), columnspacing=1.0, handletextpad=0.2)
 
 
 def _bars(axes: Any, at: Sequence[float] | Values, found: Sequence[Interval], colour: str, marker: str,
