@@ -83,6 +83,7 @@ class GridStudy(StudySettings):
     axes: dict[str, Axis] = Field(
         default_factory=dict, description="More dimensions: a setting's name with its values, or a name with settings "
                                           "by label; every combination is run")
+    apart: tuple[str, ...] = Field((), description="Axes across whose values nothing is compared, such as the task")
     pool: Pool | None = Field(None, description="Prompts that are trained on; empty: the base's, else all")
     sizes: Sizes = Sizes()
 
@@ -109,6 +110,9 @@ class GridStudy(StudySettings):
         for name in (self.reference, self.baseline):
             if name is not None and name not in self.arms:
                 raise ValueError(f"{name!r} is none of the arms: {', '.join(self.arms)}")
+        for name in self.apart:
+            if name not in self.axes:
+                raise ValueError(f"apart: {name!r} is none of the axes: {', '.join(self.axes)}")
         strange = set(self.development) - set(self.seeds)
         if strange or (self.development and set(self.development) == set(self.seeds)):
             raise ValueError("development names some of the seeds, not all of them and no other")
