@@ -4,6 +4,7 @@ and acceptance are those of the runs."""
 from __future__ import annotations
 
 from collections import Counter
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from qstar_core.engine.speculative import Speculative
 from qstar_core.engine.statistics import Statistics
 from qstar_core.experiments.speculation import exactness
 from qstar_core.experiments.speculation.models import CONTEXT, Duo, dearer, parameters, random_duo
+from qstar_core.experiments.speculation.section import SpeculationSection
 from qstar_core.experiments.speculation.settings import CostPair, SpeculationStudy
 from qstar_core.experiments.speculation.stand import Stand
 from qstar_core.experiments.speculation.study import measured, plan
@@ -147,3 +149,18 @@ def test_the_work_is_known_by_what_it_measures():
 def test_settings_without_sense_are_refused(wrong):
     with pytest.raises(ValueError):
         SpeculationStudy.model_validate({"name": "x", **wrong})
+
+
+def test_the_section_tells_every_way_and_says_where_exactness_is_not_shown(result):
+    section = SpeculationSection("speculation", "Speculation", result)
+    part = section.render()
+    assert part == section.render()
+    (drawing,) = part.drawings
+    ElementTree.fromstring(drawing.svg)
+    assert "figures/speculation-speed.svg" in part.markdown
+    for cost in result.costs:
+        for way in cost.ways:
+            assert way.speed.told(0) in part.markdown
+    assert "Nothing speaks against exactness" in part.markdown
+    wrong = SpeculationSection("speculation", "", result.model_copy(update={"p_wrong": 0.5})).render()
+    assert "Exactness is not shown" in wrong.markdown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from qstar_core.errors import DataError
 from qstar_core.experiments import interval
 from qstar_core.experiments.theory import categorical, exact, gaussian, sequences, solved
+from qstar_core.experiments.theory.section import TheorySection
 from qstar_core.experiments.theory.settings import LEVELS, Sharpness, TheoryStudy
 from qstar_core.experiments.theory.study import checked
 from tests.laws import brute
@@ -142,3 +144,27 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     with pytest.raises(DataError, match="correlation"):
         interval.correlation_of(np.ones(4), np.arange(4.0))
     assert math.isclose(interval.mean_of(np.ones(4)).high, 1)
+
+
+def test_the_section_is_the_same_bytes_and_tells_every_number(result):
+    section = TheorySection("theory", "The theory", result)
+    part, again = section.render(), section.render()
+    assert part == again
+    assert [drawing.name for drawing in part.drawings] == ["theory-plane", "theory-along", "theory-shortcuts",
+                                                           "theory-price"]
+    for drawing in part.drawings:
+        ElementTree.fromstring(drawing.svg)
+        assert f"figures/{drawing.name}.svg" in part.markdown and drawing.text and drawing.caption
+    for level in result.levels:
+        assert f"| {level.name} |" in part.markdown
+        assert level.entropy_error.told() in part.markdown
+    assert result.sequences.excess.told() in part.markdown
+
+
+def test_names_in_a_spec_are_text(result):
+    hostile = result.model_copy(update={"gaussians": tuple(
+        case.model_copy(update={"name": "<script>|`x`$a$"}) for case in result.gaussians)})
+    part = TheorySection("theory", "", hostile).render()
+    assert "<script>" not in part.markdown.replace("\\<script\\>", "")
+    for drawing in part.drawings:
+        ElementTree.fromstring(drawing.svg)
