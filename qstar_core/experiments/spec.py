@@ -79,6 +79,10 @@ def _explain(error: ValidationError, where: str) -> tuple[str, str]:
         close = difflib.get_close_matches(key.rpartition(".")[2], names, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}?" if close else "docs/experiments.md lists what a spec may say"
         return f"{where}: unknown key {key} = {shown(first['input'])}{more}", hint
+    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        named = first["input"].get("kind") if isinstance(first["input"], dict) else None
+        value = " is missing" if named is None else f" = {shown(named)} is wrong"
+        return f"{where}: {key}.kind{value}{more}", f"use one of {', '.join(_kinds())}"
     if first["type"] == "missing":
         return f"{where}: {key} is missing{more}", "give it a value"
     expected = str(first["msg"]).removeprefix("Value error, ")
@@ -88,7 +92,10 @@ def _explain(error: ValidationError, where: str) -> tuple[str, str]:
 
 def _keys(place: tuple[int | str, ...]) -> Iterator[str]:
     """Without the names of the kinds, which pydantic puts after the number of a study."""
-    kinds = {study.model_fields["kind"].default for study in _STUDIES}
     for index, part in enumerate(place):
-        if index != 2 or part not in kinds:
+        if index != 2 or part not in _kinds():
             yield str(part)
+
+
+def _kinds() -> tuple[str, ...]:
+    return tuple(study.model_fields["kind"].default for study in _STUDIES)

@@ -115,8 +115,10 @@ def test_studies_without_sense_are_refused(wrong, told):
 
 
 def test_kinds_are_told_apart_by_name():
-    with pytest.raises(ConfigError, match=r"studies\.0"):
-        spec_of({"name": "x", "studies": [{"kind": "guess", "name": "x"}]}, "x")
+    for given, told in (({"kind": "guess", "name": "x"}, r"studies\.0\.kind = 'guess' is wrong — use one of grid, theory"),
+                        ({"name": "x"}, r"studies\.0\.kind is missing — use one of grid, theory, speculation")):
+        with pytest.raises(ConfigError, match=told):
+            spec_of({"name": "x", "studies": [given]}, "x")
     with pytest.raises(ConfigError, match=r"unknown key studies\.0\.drafts"):
         spec_of({"name": "x", "studies": [{"kind": "theory", "name": "x", "drafts": [1]}]}, "x")
     for kind in ("theory", "speculation"):
