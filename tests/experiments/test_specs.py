@@ -115,7 +115,7 @@ def test_studies_without_sense_are_refused(wrong, told):
 
 
 def test_kinds_are_told_apart_by_name():
-    for given, told in (({"kind": "guess", "name": "x"}, r"studies\.0\.kind = 'guess' is wrong — use one of grid, theory"),
+    for given, told in (({"kind": "guess", "name": "x"}, r"studies\.0\.kind = 'guess' is wrong — use one of grid"),
                         ({"name": "x"}, r"studies\.0\.kind is missing — use one of grid, theory, speculation")):
         with pytest.raises(ConfigError, match=told):
             spec_of({"name": "x", "studies": [given]}, "x")
