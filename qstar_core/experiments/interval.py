@@ -46,6 +46,8 @@ def typical_of(values: Values) -> Interval:
 def slope_of(x: Values, y: Values) -> Interval:
     """Of the line through 0."""
     _enough(x)
+    if np.count_nonzero(x) < len(x) / 2:
+        raise DataError("a slope has no value, because most of its pairs lie at 0", "take pairs that differ more")
     drawn = np.random.default_rng(_SEED).integers(len(x), size=(_RESAMPLES, len(x)))
     slopes = (x[drawn] * y[drawn]).sum(-1) / (x[drawn] ** 2).sum(-1)
     low, high = np.quantile(slopes, (0.025, 0.975))

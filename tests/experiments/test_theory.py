@@ -143,6 +143,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         interval.mean_of(np.array([1.0, 2.0]))
     with pytest.raises(DataError, match="correlation"):
         interval.correlation_of(np.ones(4), np.arange(4.0))
+    with pytest.raises(DataError, match="slope"):
+        interval.slope_of(np.zeros(5), np.arange(5.0))
     assert math.isclose(interval.mean_of(np.ones(4)).high, 1)
 
 
