@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import statistics
 
-from benchmarks.engine_stand import Stand
 from benchmarks.results import Figure, record
 from benchmarks.smollm2_pair import Bench, cpu_seconds
 from qstar_core.engine.lockstep import Lockstep
+from qstar_core.experiments.speculation.stand import Stand
 
 _ROUNDS = 8
 _TURNS = 7
@@ -19,7 +19,7 @@ _GOAL = 0.95
 
 def main() -> None:
     bench = Bench()
-    record("engine-lockstep", [figure for count in _SLOTS for figure in _measured(Stand(bench, bench.model, count))],
+    record("engine-lockstep", [figure for count in _SLOTS for figure in _measured(bench.stand(bench.model, count))],
            "make bench NAME=engine-lockstep",
            f"SmolLM2-135M twice, two forwards, bfloat16, one thread, CPU seconds, median of {_TURNS} turns of "
            f"{_ROUNDS} tokens.")

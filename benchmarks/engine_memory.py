@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.engine_stand import Stand
 from benchmarks.results import Figure, record
 from benchmarks.smollm2_pair import Bench
 from qstar_core.engine.lockstep import Lockstep
+from qstar_core.experiments.speculation.stand import Stand
 
 _ROUNDS = 4
 
@@ -22,7 +22,7 @@ def main() -> None:
     bench = Bench()
     figures = []
     for count in (8, 32):
-        stand = Stand(bench, bench.model, count)
+        stand = bench.stand(bench.model, count)
         stand.run(Lockstep(stand.models, stand.mixer), 2)
         unit = 4 * count * stand.vocab
         figures.append(Figure(f"engine-memory-B{count}", _peak(stand) / unit, "× [B, V] float32", 3))

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.engine_stand import Stand, dearer
 from benchmarks.results import Figure, record
 from benchmarks.smollm2_pair import Bench, cpu_seconds
 from qstar_core.engine.adaptive import Adaptive
@@ -20,6 +19,8 @@ from qstar_core.engine.gamma import ready_share, tokens_per_round
 from qstar_core.engine.lockstep import Lockstep
 from qstar_core.engine.speculative import Speculative
 from qstar_core.engine.statistics import Statistics
+from qstar_core.experiments.speculation.models import dearer
+from qstar_core.experiments.speculation.stand import Role, Stand
 
 _LAYERS = {1: 3.4, 8: 3.0}  # slots: times the student's layers that make a teacher's forward three times as dear
 _GOALS = {1: (2.0, 1.5), 8: (1.4, 1.05)}  # slots: over lockstep, over the teacher alone
@@ -31,8 +32,8 @@ _MIDDLE = 70  # a position in mid-sample
 def main() -> None:
     bench = Bench()
     figures = [figure for count in _GOALS for figure in
-               _against(Stand(bench, dearer(bench.model, _LAYERS[count]), count))]
-    figures.append(_never_slower(Stand(bench, bench.model, 32)))
+               _against(bench.stand(dearer(bench.model, _LAYERS[count]), count))]
+    figures.append(_never_slower(bench.stand(bench.model, 32)))
     record("engine-speculation", figures, "make bench NAME=engine-speculation",
            "SmolLM2-135M and a teacher of the same distribution with more layers (the others add nothing), hint "
            f"prompts, bfloat16, one thread, CPU seconds, median of {_TURNS} turns; the last figure is for the same "
@@ -82,7 +83,7 @@ def _speed(run: Callable[[], float]) -> float:
     return tokens / (time.process_time() - since)
 
 
-def _forward(stand: Stand, role: str, tokens: int) -> float:
+def _forward(stand: Stand, role: Role, tokens: int) -> float:
     position_B_T = torch.arange(_MIDDLE, _MIDDLE + tokens).repeat(stand.count, 1)
     return _typical(lambda: stand.forward(role, torch.zeros(stand.count, tokens, dtype=torch.long), position_B_T))
 

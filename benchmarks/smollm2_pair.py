@@ -17,6 +17,7 @@ from qstar_core.config import AlphaSettings, EngineSettings, PromptSettings, Sam
 from qstar_core.engine.decode import TransformersEngine
 from qstar_core.engine.hf import LoadedModel, load_model
 from qstar_core.engine.tokenizer import ChatTokenizer
+from qstar_core.experiments.speculation.stand import Stand
 from qstar_core.models import resolve
 from qstar_core.prompts import PromptRenderer
 from qstar_core.records import PromptPair
@@ -41,6 +42,11 @@ class Bench:
         settings = self._settings.model_copy(update={"batch_size": slots, "share_forward": share_forward})
         return TransformersEngine(self.model, self.model, self.tokenizer, CONTEXT, AlphaSettings(), SamplingSettings(),
                               SupportSettings(), settings)
+
+    def stand(self, teacher: LoadedModel, count: int) -> Stand:
+        """The model as the student of another, in mid-sample."""
+        vocab = max(self.tokenizer.vocabulary.values()) + 1
+        return Stand(self.model, teacher, self.tokenizer, self.pairs[:count], CONTEXT, vocab)
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:

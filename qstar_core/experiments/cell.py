@@ -118,7 +118,9 @@ class _Cell:
         how, settings = self.how, self.how.settings
         seed = int(content_hash([how.seed, how.salt, number])[:7], 16)
         assert settings.training is not None
+        alpha = how.alpha_by_round[min(number, len(how.alpha_by_round)) - 1] if how.alpha_by_round else settings.alpha
         return settings.model_copy(update={
+            "alpha": alpha,
             "student": settings.student.model_copy(update={"model": self.student.path, "revision": None}),
             "sampling": settings.sampling.model_copy(update={"seed": seed}),
             "training": settings.training.model_copy(update={"seed": seed})})

@@ -32,11 +32,13 @@ _NAMES = {"student": {"model", "revision", "line", "initial", "base"}, "teacher"
 
 
 class CellSettings(Record):
-    """A cell as it is run. `alone`: only the student is sampled from."""
+    """A cell as it is run. `alone`: only the student is sampled from. `alpha_by_round`: in place of the settings', the
+    last one from then on; empty: theirs in every round."""
 
     data: Data
     proposer: str
     alone: bool
+    alpha_by_round: tuple[AlphaSettings, ...]
     salt: str
     spoiled: bool
     seed: int
@@ -150,10 +152,24 @@ def _settled(study: GridStudy, cell: Cell, arm: Arm, layers: tuple[JsonObject, .
                           "docs/experiments.md lists them") from None
     if settings.training is None:
         raise ConfigError(f"{study.name} {told(cell)}: no recipe is named", "set settings.training")
-    alone = arm.data in (Data.MIXTURE, Data.PAIRS) and _student_only(settings.alpha)
-    return CellSettings(data=arm.data, proposer=arm.proposer, alone=alone, salt=arm.salt, spoiled=arm.spoiled,
-                        seed=cell.seed, pool=pooled, sizes=found,
+    by_round = _by_round(settings.alpha, arm, f"{study.name} {told(cell)}")
+    alone = arm.data in (Data.MIXTURE, Data.PAIRS) and all(map(_student_only, by_round or (settings.alpha,)))
+    return CellSettings(data=arm.data, proposer=arm.proposer, alone=alone, alpha_by_round=by_round, salt=arm.salt,
+                        spoiled=arm.spoiled, seed=cell.seed, pool=pooled, sizes=found,
                         settings=_without_the_unused(settings, arm.data, alone and arm.proposer == "student"))
+
+
+def _by_round(alpha: AlphaSettings, arm: Arm, where: str) -> tuple[AlphaSettings, ...]:
+    if arm.alpha_by_round and arm.data not in (Data.MIXTURE, Data.PAIRS):
+        raise ConfigError(f"{where}: alpha_by_round has no use where the data is {arm.data.value}", "remove it")
+    found = []
+    for number, overrides in enumerate(arm.alpha_by_round, 1):
+        try:
+            found.append(AlphaSettings.model_validate(alpha.model_dump() | overrides))
+        except ValueError as error:
+            raise ConfigError(f"{where}: alpha_by_round of round {number} is wrong: "
+                              f"{' '.join(str(error).split())[:200]}", "docs/settings.md lists alpha") from None
+    return tuple(found)
 
 
 def _student_only(alpha: AlphaSettings) -> bool:

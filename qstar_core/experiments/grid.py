@@ -41,6 +41,8 @@ class Arm(Section):
     settings: JsonObject = Field(default_factory=dict, description="Settings of the project, `sizes` and `pool`")
     seeds: int | None = Field(None, ge=1, description="Takes only the first so many seeds of the study")
     rounds: int | None = Field(None, ge=1, description="Takes fewer rounds than the study")
+    alpha_by_round: tuple[JsonObject, ...] = Field(
+        (), description="Laid over its settings of `alpha`, one for each round; the last one holds from then on")
     salt: str = Field("", description="Other random numbers for the same method; the prompts stay the same")
     spoiled: bool = Field(False, description="Every completion is given to another prompt: a method that must lose")
 

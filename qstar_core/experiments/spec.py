@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -15,14 +15,16 @@ from qstar_core.configload import read_yaml, shown
 from qstar_core.errors import ConfigError
 from qstar_core.experiments.arms import HERE
 from qstar_core.experiments.grid import Arm, GridStudy, Pool, Sizes
+from qstar_core.experiments.speculation.settings import CostPair, SpeculationStudy
 from qstar_core.experiments.study import StudySettings
+from qstar_core.experiments.theory.settings import Sharpness, TheoryStudy
 from qstar_core.records import JsonObject
 from qstar_core.section import Name, Section
 
-# Another kind joins here, as Annotated[GridStudy | Other, Field(discriminator="kind")], below, and in kinds.KINDS.
-Study = GridStudy
-_STUDIES: tuple[type[StudySettings], ...] = (GridStudy,)
-_PARTS: tuple[type[Section], ...] = (*_STUDIES, Arm, Sizes, Pool)
+# Another kind joins here and in kinds.KINDS.
+Study = Annotated[GridStudy | TheoryStudy | SpeculationStudy, Field(discriminator="kind")]
+_STUDIES: tuple[type[StudySettings], ...] = (GridStudy, TheoryStudy, SpeculationStudy)
+_PARTS: tuple[type[Section], ...] = (*_STUDIES, Arm, Sizes, Pool, CostPair, Sharpness)
 
 
 class Spec(Section):
@@ -77,6 +79,10 @@ def _explain(error: ValidationError, where: str) -> tuple[str, str]:
         close = difflib.get_close_matches(key.rpartition(".")[2], names, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}?" if close else "docs/experiments.md lists what a spec may say"
         return f"{where}: unknown key {key} = {shown(first['input'])}{more}", hint
+    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        named = first["input"].get("kind") if isinstance(first["input"], dict) else None
+        value = " is missing" if named is None else f" = {shown(named)} is wrong"
+        return f"{where}: {key}.kind{value}{more}", f"use one of {', '.join(_kinds())}"
     if first["type"] == "missing":
         return f"{where}: {key} is missing{more}", "give it a value"
     expected = str(first["msg"]).removeprefix("Value error, ")
@@ -86,7 +92,10 @@ def _explain(error: ValidationError, where: str) -> tuple[str, str]:
 
 def _keys(place: tuple[int | str, ...]) -> Iterator[str]:
     """Without the names of the kinds, which pydantic puts after the number of a study."""
-    kinds = {study.model_fields["kind"].default for study in _STUDIES}
     for index, part in enumerate(place):
-        if index != 2 or part not in kinds:
+        if index != 2 or part not in _kinds():
             yield str(part)
+
+
+def _kinds() -> tuple[str, ...]:
+    return tuple(study.model_fields["kind"].default for study in _STUDIES)

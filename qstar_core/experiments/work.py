@@ -6,13 +6,17 @@ one record at `experiments/<shelf>/<key>.json`, written once; what has it is don
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 from qstar_core.errors import ConflictError
-from qstar_core.records import JsonObject, Record
+from qstar_core.experiments.study import StudySettings
+from qstar_core.records import JsonObject, Record, content_hash
 from qstar_core.stages.lines import load_record
 from qstar_core.store.objects import ObjectStore
 
@@ -50,6 +54,32 @@ class Kind:
     plan: Callable[[Any], list[Work]]
     run: Callable[[Work, Tell], Record]
     result: type[Record]
+
+
+class Timed(Record):
+    """A result that says what it took, as whoever ran it knows."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    code_version: str = ""
+    created: str = ""
+
+
+T = TypeVar("T", bound=Timed)
+
+
+def whole(study: StudySettings, kind: str, form: int) -> list[Work]:
+    """A study that is one piece of work. `form` goes up when the same settings would give other results."""
+    asked = study.model_dump(mode="json", exclude={"title", "not_run_here"})
+    parts = [form, version("qstar"), {name: value for name, value in asked.items() if name != "name"}]
+    return [Work(study=study.name, kind=kind, label="all", shelf=kind, key=content_hash(parts)[:24], asked=asked)]
+
+
+def timed(make: Callable[[], T]) -> T:
+    wall, cpu = time.monotonic(), time.process_time()
+    return make().model_copy(update={
+        "wall_seconds": time.monotonic() - wall, "cpu_seconds": time.process_time() - cpu,
+        "code_version": version("qstar"), "created": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
 def found(store: ObjectStore, work: Work, kind: type[R]) -> R | None:

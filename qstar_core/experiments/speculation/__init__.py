@@ -1,0 +1,1 @@
+"""What speculation costs and yields, and that it changes nothing."""
