@@ -59,6 +59,8 @@ def test_an_arm_may_begin_from_another_and_change_it() -> None:
     ({"seeds": []}, "studies.0.seeds"),
     ({"axes": {"sampling.temperature": []}}, "sampling.temperature has no value"),
     ({"reference": "rft"}, "'rft' is none of the arms: kl-symmetry, gold"),
+    ({"arms": {"mine": {"data": "gold", "spoiled": True}}}, "studies.0.arms.mine is wrong — spoiled is for samples"),
+    ({"arms": {"mine": {"data": "halves", "proposer": "teacher"}}}, "proposer: teacher is for data: mixture"),
     ({"kind": "gird"}, "studies.0.kind"),
     ({"regimes": {"A b": {}}}, "studies.0.regimes"),
 ])
@@ -72,7 +74,9 @@ def test_mistakes_in_a_spec_are_one_line(changes: dict[str, Any], told: str) -> 
     ({"settings": {"alpha": {"methd": "x"}}}, "main default/kl-symmetry/1: unknown setting alpha.methd = 'x'"),
     ({"axes": {"sampling.temperature": [-1.0]}}, "sampling.temperature=-1.0/1: setting sampling.temperature = -1.0"),
     ({"regimes": {"odd": {"sizes": {"rounds": 0}}}}, "main odd/kl-symmetry/1: sizes"),
-    ({"base": "none"}, "no recipe is named"),
+    ({"base": "none"}, "data: mixture does not go with the recipe none — name sft"),
+    ({"arms": {"mine": {"data": "reward"}}}, "not go with the recipe sft — name grpo or gspo or rloo"),
+    ({"arms": {"mine": {"like": "dpo", "data": "mixture"}}}, "does not go with the recipe dpo"),
 ])
 def test_mistakes_in_settings_name_the_cell(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError) as raised:
