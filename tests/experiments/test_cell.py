@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -40,7 +41,6 @@ def test_a_cell_is_the_same_bit_for_bit_in_this_process_and_in_a_worker() -> Non
         assert told(pool.run(ours)) == told(first)
     assert isinstance(before_it, CellResult) and before_it.points[0].right == first.points[0].right
     assert told(before_it)["points"][1] != told(first)["points"][1]
-    assert told(done(ours)) == told(first)
     assert not list(subfolder("cells").iterdir()), "a cell leaves nothing but its result"
 
     before, after = first.points
@@ -51,6 +51,7 @@ def test_a_cell_is_the_same_bit_for_bit_in_this_process_and_in_a_worker() -> Non
     assert len(first.mixing.alpha) == 96 and 0 < first.mixing.alpha_within <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arm", "changes"), [
     ("rft", {}), ("halves", {}), ("hinted-decoding", {}), ("planted-worse", {}), ("dpo", {}), ("dpo-kl-symmetry", {}),
     ("rloo", RL), ("grpo", RL)])
@@ -83,19 +84,17 @@ def test_kept_tokens_are_bounded_and_draws_stop_when_there_are_enough() -> None:
     assert more.drawn == 80 and 1500 <= more.tokens < 1550
 
 
-def test_a_worker_that_dies_is_told_and_ends_its_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_a_worker_that_dies_is_told() -> None:
     (work,) = works(arms=["gold"])
-    dead = work.model_copy(update={"kind": "no such kind"})
-    with Pool(1) as pool, pytest.raises(KeyError):
-        pool.run(dead)
-    steps: Counter[str] = Counter()
-    with pytest.raises(EngineError, match="died"), Pool(1, lambda key, what, *rest: _kill(pool, steps, what)) as pool:
+    steps: list[str] = []
+    with pytest.raises(EngineError, match="the process that worked on main default/gold/1 died"), Pool(
+            1, lambda key, what, done, total: _kill(pool, steps, what)) as pool:
         pool.run(work)
-    assert steps["training"] == 1
+    assert steps == ["sampling"]
 
 
-def _kill(pool: Pool, steps: Counter[str], what: str) -> None:
-    steps[what] += 1
-    if what == "training":
-        for process in list(pool._executor._processes.values()):
-            process.kill()
+def _kill(pool: Pool, steps: list[str], what: str) -> None:
+    steps.append(what)
+    for pid in pool._executor._processes:
+        os.kill(pid, signal.SIGKILL)
