@@ -140,22 +140,20 @@ def _settled(study: GridStudy, cell: Cell, arm: Arm, layers: tuple[JsonObject, .
     tree: JsonObject = {}
     for layer in layers:
         merge(tree, layer)
-    sizes = Sizes().model_dump() | tree.pop("sizes", {})
-    pool = tree.pop("pool", {})
-    if arm.rounds is not None:
-        sizes["rounds"] = min(arm.rounds, sizes["rounds"])
     try:
+        sizes, pool = Sizes.model_validate(tree.pop("sizes", {})), Pool.model_validate(tree.pop("pool", {}))
         settings = load_settings(flags=tree)
-        found, pooled = Sizes.model_validate(sizes), Pool.model_validate(pool)
     except ConfigError as error:
         raise ConfigError(f"{study.name} {told(cell)}: {error.problem}", error.fix) from None
     except ValueError as error:
         raise ConfigError(f"{study.name} {told(cell)}: sizes or pool are wrong: {' '.join(str(error).split())[:200]}",
                           "docs/experiments.md lists them") from None
     _check_recipe(settings, arm, f"{study.name} {told(cell)}")
+    if arm.rounds is not None:
+        sizes = sizes.model_copy(update={"rounds": min(arm.rounds, sizes.rounds)})
     alone = arm.data in (Data.MIXTURE, Data.PAIRS) and _student_only(settings.alpha)
     return CellSettings(data=arm.data, proposer=arm.proposer, alone=alone, salt=arm.salt, spoiled=arm.spoiled,
-                        seed=cell.seed, pool=pooled, sizes=found,
+                        seed=cell.seed, pool=pool, sizes=sizes,
                         settings=_without_the_unused(settings, arm.data, alone and arm.proposer == "student"))
 
 

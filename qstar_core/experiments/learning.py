@@ -108,8 +108,7 @@ class Teaching:
 
     def _samplers(self, settings: Settings) -> list[Sampler]:
         if self.how.data is Data.HALVES:
-            whole = Sampler(settings.model_copy(update={"alpha": _TEACHER}), traces=True)
-            return [_alone(settings), whole]
+            return [_alone(settings), Sampler(settings.model_copy(update={"alpha": _TEACHER}), traces=False)]
         if self.how.proposer == "teacher":
             student = settings.student.model_copy(update={"model": settings.teacher.model,
                                                           "revision": settings.teacher.revision, "base": None})

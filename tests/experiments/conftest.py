@@ -8,9 +8,9 @@ import pytest
 
 from qstar_core.store.directory import DirectoryStore
 from qstar_core.store.objects import ObjectStore
-from tests.flows.conftest import api_url, here
+from tests.flows.conftest import api_url, here, project
 
-__all__ = ["api_url", "here"]
+__all__ = ["api_url", "here", "project"]
 
 
 @pytest.fixture(autouse=True)

@@ -64,7 +64,7 @@ def test_every_kind_of_data_makes_a_student(arm: str, changes: dict[str, Any]) -
     assert after.kl_initial, "it learnt something"
     assert after.kept > 0 and after.tokens > after.kept
     assert after.drawn == {"rloo": 16, "grpo": 16, "dpo-kl-symmetry": 160}.get(arm, 80)
-    assert (result.mixing is None) is (arm in ("rft", "dpo", "rloo", "grpo"))
+    assert (result.mixing is None) is (arm in ("rft", "dpo", "rloo", "grpo", "halves"))
 
 
 def test_a_round_that_keeps_nothing_leaves_the_student_as_it_was() -> None:

@@ -19,7 +19,7 @@ LEAST = {**SIZES, "prompts": 8}
 
 
 def written(folder: Path, **changes: Any) -> str:
-    (folder / "small.yaml").write_text(yaml.safe_dump(values(sizes=LEAST, **changes)))
+    (folder / "small.yaml").write_text(yaml.safe_dump(values(**({"sizes": LEAST} | changes)), sort_keys=False))
     return "small.yaml"
 
 

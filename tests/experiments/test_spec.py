@@ -74,6 +74,8 @@ def test_mistakes_in_a_spec_are_one_line(changes: dict[str, Any], told: str) -> 
     ({"settings": {"alpha": {"methd": "x"}}}, "main default/kl-symmetry/1: unknown setting alpha.methd = 'x'"),
     ({"axes": {"sampling.temperature": [-1.0]}}, "sampling.temperature=-1.0/1: setting sampling.temperature = -1.0"),
     ({"regimes": {"odd": {"sizes": {"rounds": 0}}}}, "main odd/kl-symmetry/1: sizes"),
+    ({"arms": {"rft": {"settings": {"sizes": 3}}}}, "main default/rft/1: sizes or pool are wrong"),
+    ({"arms": {"rft": {"settings": {"alpha": 3}}}}, "main default/rft/1: setting alpha = 3 is wrong"),
     ({"base": "none"}, "data: mixture does not go with the recipe none — name sft"),
     ({"arms": {"mine": {"data": "reward"}}}, "not go with the recipe sft — name grpo or gspo or rloo"),
     ({"arms": {"mine": {"like": "dpo", "data": "mixture"}}}, "does not go with the recipe dpo"),
