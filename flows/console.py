@@ -36,8 +36,8 @@ class RoundView:
             self._progress.console.print(line, soft_wrap=True)
         elif event.stage == "generate":
             self._generate(event)
-        elif event.stage == "train":
-            self._advance("train", event.item, event.done, event.total)
+        elif event.stage in ("train", "experiment"):  # one bar, whatever it tells
+            self._advance(event.stage, event.item, event.done, event.total)
         else:
             self._advance(f"{event.stage} {event.item}", event.item, event.done, event.total)
 

@@ -62,11 +62,11 @@ def workers(jobs: int | None, pieces: int) -> int:
 
 def _work(settings: Settings, name: str, plan: Planned, jobs: int) -> None:
     """What fails does not stop the others: their results are kept, and then the first failure is raised."""
-    progress = Progress(name, plan.done, len(plan.left))
+    progress = Progress(name, plan.done, plan.left)
     failed: list[PrefectFuture[Any]] = []
     # the pool is left first, so that an interrupt ends what runs instead of waiting for it
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=jobs)
-    with runner, Pool(jobs) as pool:
+    with runner, Pool(jobs, progress.step) as pool:
         works: dict[PrefectFuture[Any], Work] = {
             runner.submit(cell_task, {"settings": settings, "work": work, "run": pool.run}): work
             for work in plan.left}

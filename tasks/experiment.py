@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 from uuid import UUID
 
@@ -33,8 +33,9 @@ def cell_task(settings: Settings, work: Work, run: Run) -> str:
 class Progress:
     """How many pieces are done: a bar in the terminal, an artifact on the server."""
 
-    def __init__(self, spec: str, done: int, left: int) -> None:
-        self._spec, self._done, self._total = spec, done, done + left
+    def __init__(self, spec: str, done: int, left: Sequence[Work]) -> None:
+        self._spec, self._done, self._total = spec, done, done + len(left)
+        self._labels = {work.key: work.told for work in left}
         self._artifact: UUID | None = None
         self._show()
 
@@ -42,8 +43,15 @@ class Progress:
         self._done += 1
         self._show(work.told)
 
+    def step(self, key: str, what: str, done: int, total: int) -> None:
+        """What one of the pieces is at."""
+        self._tell(f"{self._labels[key]}, {what} {done + 1} of {total}")
+
+    def _tell(self, what: str) -> None:
+        emit(Event("experiment", item=what, done=self._done, total=self._total))
+
     def _show(self, last: str = "") -> None:
-        emit(Event("experiment", item=last or self._spec, done=self._done, total=self._total))
+        self._tell(last or self._spec)
         percent = 100.0 * self._done / max(1, self._total)
         told = f"{self._done} of {self._total}" + (f", last {last}" if last else "")
         if self._artifact is None:

@@ -20,6 +20,7 @@ from qstar_core.experiments.grid import Arm, Data, GridStudy, Pool, Scalar, Size
 from qstar_core.experiments.records import Cell
 from qstar_core.experiments.work import Work
 from qstar_core.models import resolve
+from qstar_core.recipes import RECIPES, Dpo, Rewarded, Sft, Training
 from qstar_core.records import JsonObject, Record, content_hash
 
 FORM = 1  # goes up when the same settings would give other results
@@ -29,6 +30,9 @@ _OUTSIDE = {"dataset", "serve", "round", "filtering", "best_of", "mixing", "expo
             "promotion", "loop", "store", "operations", "metrics"}
 _NAMES = {"student": {"model", "revision", "line", "initial", "base"}, "teacher": {"model", "revision"},
           "engine": {"batch_size", "threads", "device", "compile"}}
+
+_RECIPES: dict[Data, type[Training]] = {Data.MIXTURE: Sft, Data.HALVES: Sft, Data.GOLD: Sft, Data.PAIRS: Dpo,
+                                        Data.REWARD: Rewarded}
 
 
 class CellSettings(Record):
@@ -138,24 +142,21 @@ def _settled(study: GridStudy, cell: Cell, arm: Arm, layers: tuple[JsonObject, .
     tree: JsonObject = {}
     for layer in layers:
         merge(tree, layer)
-    sizes = Sizes().model_dump() | tree.pop("sizes", {})
-    pool = tree.pop("pool", {})
-    if arm.rounds is not None:
-        sizes["rounds"] = min(arm.rounds, sizes["rounds"])
     try:
+        sizes, pool = Sizes.model_validate(tree.pop("sizes", {})), Pool.model_validate(tree.pop("pool", {}))
         settings = load_settings(flags=tree)
-        found, pooled = Sizes.model_validate(sizes), Pool.model_validate(pool)
     except ConfigError as error:
         raise ConfigError(f"{study.name} {told(cell)}: {error.problem}", error.fix) from None
     except ValueError as error:
         raise ConfigError(f"{study.name} {told(cell)}: sizes or pool are wrong: {' '.join(str(error).split())[:200]}",
                           "docs/experiments.md lists them") from None
-    if settings.training is None:
-        raise ConfigError(f"{study.name} {told(cell)}: no recipe is named", "set settings.training")
+    _check_recipe(settings, arm, f"{study.name} {told(cell)}")
     by_round = _by_round(settings.alpha, arm, f"{study.name} {told(cell)}")
+    if arm.rounds is not None:
+        sizes = sizes.model_copy(update={"rounds": min(arm.rounds, sizes.rounds)})
     alone = arm.data in (Data.MIXTURE, Data.PAIRS) and all(map(_student_only, by_round or (settings.alpha,)))
     return CellSettings(data=arm.data, proposer=arm.proposer, alone=alone, alpha_by_round=by_round, salt=arm.salt,
-                        spoiled=arm.spoiled, seed=cell.seed, pool=pooled, sizes=found,
+                        spoiled=arm.spoiled, seed=cell.seed, pool=pool, sizes=sizes,
                         settings=_without_the_unused(settings, arm.data, alone and arm.proposer == "student"))
 
 
@@ -170,6 +171,16 @@ def _by_round(alpha: AlphaSettings, arm: Arm, where: str) -> tuple[AlphaSettings
             raise ConfigError(f"{where}: alpha_by_round of round {number} is wrong: "
                               f"{' '.join(str(error).split())[:200]}", "docs/settings.md lists alpha") from None
     return tuple(found)
+
+
+def _check_recipe(settings: Settings, arm: Arm, where: str) -> None:
+    """The arm's rows are of the kind that its recipe reads, and its gradient is told for."""
+    wanted, named = _RECIPES[arm.data], settings.training
+    if not isinstance(named, wanted):
+        told = "none" if named is None else named.recipe
+        fitting = " or ".join(sorted(name for name, kind in RECIPES.items() if issubclass(kind, wanted)))
+        raise ConfigError(f"{where}: data: {arm.data} does not go with the recipe {told}",
+                          f"name {fitting} at settings.training.recipe")
 
 
 def _student_only(alpha: AlphaSettings) -> bool:

@@ -46,6 +46,14 @@ class Arm(Section):
     salt: str = Field("", description="Other random numbers for the same method; the prompts stay the same")
     spoiled: bool = Field(False, description="Every completion is given to another prompt: a method that must lose")
 
+    @model_validator(mode="after")
+    def _possible(self) -> Arm:
+        if self.spoiled and self.data not in (Data.MIXTURE, Data.HALVES):
+            raise ValueError(f"spoiled is for samples of a mixture, and data is {self.data}")
+        if self.proposer == "teacher" and self.data is not Data.MIXTURE:
+            raise ValueError(f"proposer: teacher is for data: mixture, and data is {self.data}")
+        return self
+
 
 class Sizes(Section):
     """The same for all arms, so that they can be compared."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from qstar_core.config import AlphaSettings, Settings
 from qstar_core.engine.tokenizer import ChatTokenizer
@@ -22,11 +23,12 @@ from qstar_core.experiments.rows import (
     preferences,
     question_rows,
 )
-from qstar_core.experiments.sampling import Sampler, gather, within_tokens
+from qstar_core.experiments.sampling import Sampler, gather
 from qstar_core.recipes import Grpo, Rewarded
 from qstar_core.records import JsonObject, Prompt
 from qstar_core.training.rewards import VerifierReward
 
+T = TypeVar("T")
 _STUDENT, _TEACHER = (AlphaSettings(method="fixed", fixed=float(end)) for end in (0, 1))
 
 
@@ -68,26 +70,30 @@ class Teaching:
         return Lesson(completion_rows(texts), texts, True, found.drawn, len(found.kept), found.tokens)
 
     def _gold(self, prompts: Sequence[Prompt]) -> Lesson:
-        texts, tokens, most = [], 0, self.how.sizes.tokens
-        for prompt in prompts:
-            if prompt.solution and (most is None or tokens < most):
-                texts.append(Text(self.turns[prompt.id], prompt.solution))
-                tokens += len(self.tokenizer.encode(prompt.solution)) + 1  # the end of the turn
+        offered = [Text(self.turns[prompt.id], prompt.solution) for prompt in prompts if prompt.solution]
+        texts, tokens = self._within(offered, lambda text: text)
         return Lesson(completion_rows(texts), texts, True, 0, len(texts), tokens)
 
     def _pairs(self, settings: Settings, prompts: Sequence[Prompt]) -> Lesson:
         """All draws are drawn: a pair needs a right and a wrong one of a prompt."""
-        sizes = self.how.sizes
-        found = gather(self._samplers(settings), prompts, sizes.draws, None, self.mixed, self.dropped)
+        draws = self.how.sizes.draws
+        found = gather(self._samplers(settings), prompts, draws, None, self.mixed, self.dropped)
         wrong, drawn = found.wrong, found.drawn
         if not self.how.alone:
-            own = gather([_alone(settings)], prompts, sizes.draws, None, self.mixed, Counter())
+            own = gather([_alone(settings)], prompts, draws, None, Mixed(settings.gate.alpha_limits), Counter())
             wrong, drawn = own.wrong, drawn + own.drawn
-        kept = within_tokens(found.kept, sizes.tokens)
-        pairs = preferences(kept, wrong, self.turns, self.how.seed)
+        pairs, tokens = self._within(preferences(found.kept, wrong, self.turns, self.how.seed), lambda pair: pair[0])
         texts = [text for pair in pairs for text in pair]
-        tokens = sum(len(one.sample.token_ids) for one in kept)
         return Lesson(pair_rows(pairs), texts, False, drawn, len(pairs), tokens)
+
+    def _within(self, offered: Sequence[T], learnt: Callable[[T], Text]) -> tuple[list[T], int]:
+        """The first ones, up to the one that reaches the budget, and their tokens."""
+        taken, tokens, most = [], 0, self.how.sizes.tokens
+        for one in offered:
+            if most is None or tokens < most:
+                taken.append(one)
+                tokens += len(self.tokenizer.encode(learnt(one).completion)) + 1  # the end of the turn
+        return taken, tokens
 
     def _advantages(self, settings: Settings, prompts: Sequence[Prompt]) -> tuple[list[Text], bool]:
         """Samples of the student with the advantages that the recipe gives them."""
@@ -108,8 +114,7 @@ class Teaching:
 
     def _samplers(self, settings: Settings) -> list[Sampler]:
         if self.how.data is Data.HALVES:
-            whole = Sampler(settings.model_copy(update={"alpha": _TEACHER}), traces=True)
-            return [_alone(settings), whole]
+            return [_alone(settings), Sampler(settings.model_copy(update={"alpha": _TEACHER}), traces=False)]
         if self.how.proposer == "teacher":
             student = settings.student.model_copy(update={"model": settings.teacher.model,
                                                           "revision": settings.teacher.revision, "base": None})

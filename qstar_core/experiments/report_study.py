@@ -15,13 +15,15 @@ from qstar_core.experiments.report import Origin, write_report
 from qstar_core.experiments.sections.base import Section
 from qstar_core.experiments.sections.facts import Facts, Kind, NotRun
 from qstar_core.experiments.spec import Spec, Study
+from qstar_core.experiments.speculation.section import SpeculationSection
+from qstar_core.experiments.theory.section import TheorySection
 from qstar_core.experiments.work import found
 from qstar_core.store.objects import ObjectStore
 
 # What the plan compares q* with; every other arm is a control.
 BASELINES = ("rloo", "grpo", "off-policy", "gold", "dpo", "uniform", "entropy")
 # The section of a study of another kind, from its name, its title and its results.
-OTHERS: dict[str, Callable[..., Section]] = {}
+OTHERS: dict[str, Callable[..., Section]] = {"theory": TheorySection, "speculation": SpeculationSection}
 
 
 def write_page(store: ObjectStore, spec: Spec, origin: Origin, force: bool, folder: Path) -> Path:

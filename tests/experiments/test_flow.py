@@ -1,0 +1,75 @@
+"""`qstar experiment` as a user runs it: a plan, cells as tasks of a real server, nothing twice, and on after a kill."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from tests.experiments.small import SIZES, values
+from tests.flows.project import Project, ProjectHere
+
+LEAST = {**SIZES, "prompts": 8}
+
+
+def written(folder: Path, **changes: Any) -> str:
+    (folder / "small.yaml").write_text(yaml.safe_dump(values(**({"sizes": LEAST} | changes)), sort_keys=False))
+    return "small.yaml"
+
+
+def records(folder: Path) -> list[Path]:
+    return sorted((folder / ".qstar" / "store" / "experiments" / "cells").glob("*.json"))
+
+
+def test_cells_are_tasks_and_what_is_done_is_not_done_again(here: ProjectHere) -> None:
+    path = written(here.folder, arms=["gold", "rft"], regimes={"shared": {}, "leaky": {}})
+    told = here.run("experiment", path, "--dry-run").stdout
+    assert "0 done, 2 to do, how long is not known" in told and "gold" in told
+    told = here.run("experiment", path, "--jobs", "1", "--only", "main/gold").stdout
+    assert "1 pieces of work, 1 of them now" in told and str(here.store / "experiments") in told
+    before = [one.read_bytes() for one in records(here.folder)]
+    assert len(before) == 1 and "1 done, 1 to do, about" in here.run("experiment", path, "--dry-run").stdout
+    assert "1 pieces of work, 0 of them now" in here.run("experiment", path, "--only", "main/gold").stdout
+    assert [one.read_bytes() for one in records(here.folder)] == before
+    with temporary_settings({PREFECT_API_URL: here.env["PREFECT_API_URL"]}), get_client(sync_client=True) as client:
+        names = {run.name for run in client.read_task_runs(limit=200)}
+        keys = {artifact.key for artifact in client.read_latest_artifacts(limit=200)}
+    assert "main shared/gold/1" in names and "small-experiment" in keys
+    assert not list((here.folder / ".qstar" / "scratch").iterdir()), "workers take their homes with them"
+
+
+def test_mistakes_are_one_line(here: ProjectHere) -> None:
+    assert "there is no spec 'nope'" in here.refused("experiment", "nope", code=2)
+    path = written(here.folder, settings={"alpha": {"methd": "x"}})
+    assert "unknown setting alpha.methd" in here.refused("experiment", path, "--dry-run", code=2)
+    path = written(here.folder, sizes={**SIZES, "prompts": 99_999})
+    assert "need 99999" in here.refused("experiment", path, "--only", "main/gold", "--jobs", "1", code=3)
+    path = written(here.folder, not_run_here="it needs a GPU")
+    assert "main: not run here, it needs a GPU" in here.run("experiment", path, "--dry-run").stdout
+    assert "0 pieces of work" in here.run("experiment", path).stdout
+
+
+@pytest.mark.slow
+def test_after_a_kill_it_goes_on_with_what_is_left(project: Project) -> None:
+    path = written(project.folder, arms=["gold"], seeds=[1, 2, 3, 4])
+    process = project.start("experiment", path, "--jobs", "1")
+    while not records(project.folder):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()  # alone, so that its workers have to see it themselves
+    process.communicate()
+    done = {one.name: one.read_bytes() for one in records(project.folder)}
+    psutil.wait_procs(workers, timeout=30)
+    assert not [one for one in workers if one.is_running() and "loky" in " ".join(one.cmdline())], "no worker is left"
+    left = 4 - len(done)  # one more than was seen may have been done meanwhile
+    assert 0 < left < 4
+    assert f"4 pieces of work, {left} of them now" in project.run("experiment", path, "--jobs", "2").stdout
+    after = {one.name: one.read_bytes() for one in records(project.folder)}
+    assert len(after) == 4 and done.items() <= after.items()

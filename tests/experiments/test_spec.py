@@ -1,0 +1,100 @@
+"""Packaged specs are sound, ready arms are filled in, and a mistake is one line that names the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from qstar_core.errors import ConfigError
+from qstar_core.experiments.arms import ready_arm_names
+from qstar_core.experiments.cells import cells_of
+from qstar_core.experiments.grid import Data, GridStudy
+from qstar_core.experiments.spec import load_spec, ready_specs, spec_of
+from tests.experiments.small import cells, study, values
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ready_specs())
+def test_packaged_specs_are_sound_and_documented(name: str) -> None:
+    spec = load_spec(name)
+    assert spec.name == name and f"| `{name}` |" in DOCUMENT
+    for one in spec.studies:
+        if isinstance(one, GridStudy):
+            assert list(cells_of(one)), one.name
+
+
+def test_the_profiles_are_there() -> None:
+    assert {"smoke", "mvp", "quick", "full"} <= set(ready_specs())
+    quick, full = load_spec("quick").studies[0], load_spec("full").studies[0]
+    assert {cell.how.model_dump_json() for cell in cells_of(quick)} <= {
+        cell.how.model_dump_json() for cell in cells_of(full)}, "what quick did, full does not do again"
+    assert {"planted-worse", "planted-same"} <= set(load_spec("smoke").studies[0].arms)
+
+
+@pytest.mark.parametrize("name", ready_arm_names())
+def test_every_ready_arm_makes_a_cell_and_is_documented(name: str) -> None:
+    (cell,) = cells(arms=[name])
+    assert cell.how.settings.training is not None
+    assert f"| `{name}` |" in DOCUMENT and study(arms=[name]).arms[name].about
+
+
+def test_an_arm_may_begin_from_another_and_change_it() -> None:
+    found = study(arms={"mine": {"like": "uniform", "settings": {"alpha": {"fixed": 0.3}}}, "rft": None}).arms
+    assert found["mine"].settings["alpha"] == {"method": "fixed", "fixed": 0.3} and not found["mine"].label
+    assert found["rft"].label and found["rft"].data is Data.MIXTURE
+    assert study(arms=["uniform"]).arms["uniform"].settings["alpha"]["fixed"] == 0.5, "the ready one is unchanged"
+
+
+@pytest.mark.parametrize(("changes", "told"), [
+    ({"arms": ["nope"]}, "there is no ready arm 'nope'"),
+    ({"arms": ["rft", "rft"]}, "names an arm twice"),
+    ({"arms": {"mine": {"data": "gol"}}}, "studies.0.arms.mine.data = 'gol' is wrong"),
+    ({"sizes": {"promts": 3}}, "unknown key studies.0.sizes.promts = 3 — did you mean prompts?"),
+    ({"sizes": {"prompts": 0}}, "studies.0.sizes.prompts = 0 is wrong"),
+    ({"seeds": [1, 1]}, "seeds names a value twice"),
+    ({"seeds": []}, "studies.0.seeds"),
+    ({"axes": {"sampling.temperature": []}}, "sampling.temperature has no value"),
+    ({"reference": "rft"}, "'rft' is none of the arms: kl-symmetry, gold"),
+    ({"arms": {"mine": {"data": "gold", "spoiled": True}}}, "studies.0.arms.mine is wrong — spoiled is for samples"),
+    ({"arms": {"mine": {"data": "halves", "proposer": "teacher"}}}, "proposer: teacher is for data: mixture"),
+    ({"kind": "gird"}, "studies.0.kind"),
+    ({"regimes": {"A b": {}}}, "studies.0.regimes"),
+])
+def test_mistakes_in_a_spec_are_one_line(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        spec_of(values(**changes), "small.yaml")
+    assert str(raised.value).startswith("small.yaml: ") and told in str(raised.value), str(raised.value)
+
+
+@pytest.mark.parametrize(("changes", "told"), [
+    ({"settings": {"alpha": {"methd": "x"}}}, "main default/kl-symmetry/1: unknown setting alpha.methd = 'x'"),
+    ({"axes": {"sampling.temperature": [-1.0]}}, "sampling.temperature=-1.0/1: setting sampling.temperature = -1.0"),
+    ({"regimes": {"odd": {"sizes": {"rounds": 0}}}}, "main odd/kl-symmetry/1: sizes"),
+    ({"arms": {"rft": {"settings": {"sizes": 3}}}}, "main default/rft/1: sizes or pool are wrong"),
+    ({"arms": {"rft": {"settings": {"alpha": 3}}}}, "main default/rft/1: setting alpha = 3 is wrong"),
+    ({"base": "none"}, "data: mixture does not go with the recipe none — name sft"),
+    ({"arms": {"mine": {"data": "reward"}}}, "not go with the recipe sft — name grpo or gspo or rloo"),
+    ({"arms": {"mine": {"like": "dpo", "data": "mixture"}}}, "does not go with the recipe dpo"),
+])
+def test_mistakes_in_settings_name_the_cell(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        cells(**({"settings": {}} | changes))
+    assert told in str(raised.value)
+
+
+def test_a_file_is_read_and_one_that_is_not_there_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(values()))
+    assert load_spec(str(path)).name == "small"
+    for absent in ("nope", str(tmp_path / "nope.yaml"), ""):
+        with pytest.raises(ConfigError, match="there is no spec"):
+            load_spec(absent)
+    path.write_text("name: [")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        load_spec(str(path))
+    with pytest.raises(ConfigError, match="two studies have one name"):
+        spec_of({"name": "x", "studies": values()["studies"] * 2}, "x")
