@@ -15,7 +15,8 @@ from qstar_core.experiments.grid import Data, GridStudy
 from qstar_core.experiments.spec import load_spec, ready_specs, spec_of
 from tests.experiments.small import cells, study, values
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text(encoding="utf-8")
+DOCUMENT = "".join((Path(__file__).parents[2] / "docs" / name).read_text(encoding="utf-8")
+                   for name in ("experiments.md", "experiments-theory.md"))
 
 
 @pytest.mark.parametrize("name", ready_specs())
