@@ -20,6 +20,7 @@ from qstar_core.evaluation.evaluate import evaluate
 from qstar_core.evaluation.suite import Suite, problems
 from qstar_core.experiments.cells import Asked, CellSettings
 from qstar_core.experiments.gradient import gradient_variance
+from qstar_core.experiments.grid import Data
 from qstar_core.experiments.learning import Lesson, Teaching
 from qstar_core.experiments.mixing import Mixed
 from qstar_core.experiments.problems import held_out, training_prompts
@@ -101,7 +102,9 @@ class _Cell:
         return self._measured(Point(
             round=number, drawn=before.drawn + lesson.drawn + drawn, kept=before.kept + lesson.kept + drawn,
             tokens=before.tokens + lesson.tokens + tokens, right=(), measures={}, kl_initial=self._divergence(settings),
-            gradient_variance=variance, sampling_seconds=sampled - since, training_seconds=ended - begun))
+            gradient_variance=variance, training_seconds=ended - begun,
+            # what RL samples here is for the gradient's variance alone
+            sampling_seconds=0.0 if self.how.data is Data.REWARD else sampled - since))
 
     def _trained(self, settings: Settings, lesson: Lesson, number: int) -> tuple[int, int]:
         """The student of the next round; and how many samples and tokens the recipe itself drew."""
@@ -119,9 +122,10 @@ class _Cell:
         seed = int(content_hash([how.seed, how.salt, number])[:7], 16)
         assert settings.training is not None
         alpha = how.alpha_by_round[min(number, len(how.alpha_by_round)) - 1] if how.alpha_by_round else settings.alpha
+        place = self.student.path if self.student.adapter is None else self.student.adapter.path
         return settings.model_copy(update={
             "alpha": alpha,
-            "student": settings.student.model_copy(update={"model": self.student.path, "revision": None}),
+            "student": settings.student.model_copy(update={"model": place, "revision": None}),
             "sampling": settings.sampling.model_copy(update={"seed": seed}),
             "training": settings.training.model_copy(update={"seed": seed})})
 

@@ -37,7 +37,12 @@ def gradient_variance(settings: Settings, student: ModelRef, texts: Sequence[Tex
         return None
     tokenizer = AutoTokenizer.from_pretrained(student.path, trust_remote_code=False)
     device = hardware_for(settings.training).device
-    network = load_network(student.name, Path(student.path), torch.float32).to(device).train()
+    network = load_network(student.name, Path(student.path), torch.float32)
+    if student.adapter is not None:
+        from qstar_core.engine.adapter import merged
+
+        network = merged(network, Path(student.adapter.path)).requires_grad_(True)
+    network.to(device).train()
     gradients = torch.stack([
         _gradient(network, tokenizer, settings, texts[start : start + ROWS], by_tokens)
         for start in range(0, count * ROWS, ROWS)])
