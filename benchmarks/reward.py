@@ -24,7 +24,7 @@ from qstar_core.training.reward import train_reward_model
 from qstar_core.training.watching import Progress
 
 SETTINGS = RewardSettings(
-    base="builtin:tiny-student", limit=16000, warm_start=600, warm_start_rate=3e-3, extra_layers=1, learning_rate=1e-3,
+    base="builtin:tiny-student", limit=16000, warm_start=600, warm_start_rate=3e-3, extra_layers=1, learning_rate=2e-3,
     batch_size=32, micro_batch=32, max_steps=1000, max_length=256, validation=0.1, device="cpu", tensorboard=False)
 _UNSEEN_PAIRS = 600
 
