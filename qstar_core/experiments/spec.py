@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, model_validator
 
 from qstar_core.configload import read_yaml, shown
 from qstar_core.errors import ConfigError
@@ -30,17 +30,18 @@ _PARTS: tuple[type[Section], ...] = (*_STUDIES, Arm, Sizes, Pool, CostPair, Shar
 class Spec(Section):
     name: Name = Field(description="Name of the spec; its results are written under it")
     title: str = Field("", description="What it asks, in a line")
-    studies: tuple[Study, ...] = Field(description="The studies, in the order of the report")
+    include: tuple[str, ...] = Field((), description="Specs whose studies come before its own: files, or packaged ones "
+                                                     "by name")
+    studies: tuple[Study, ...] = Field((), description="The studies, in the order of the report")
 
-    @field_validator("studies")
-    @classmethod
-    def _apart(cls, value: tuple[Study, ...]) -> tuple[Study, ...]:
-        names = [study.name for study in value]
-        if not names:
+    @model_validator(mode="after")
+    def _apart(self) -> Spec:
+        names = [study.name for study in self.studies]
+        if not names and not self.include:
             raise ValueError("a spec has one study at least")
         if len(set(names)) < len(names):
             raise ValueError(f"two studies have one name: {', '.join(names)}")
-        return value
+        return self
 
 
 def ready_specs() -> tuple[str, ...]:
@@ -50,19 +51,39 @@ def ready_specs() -> tuple[str, ...]:
 
 def load_spec(given: str) -> Spec:
     """A file of that path, else the packaged spec of that name."""
+    path = _file_of(given)
+    return spec_of(read_yaml(path), str(path))
+
+
+def _file_of(given: str) -> Path:
     path = Path(given)
     if given in ready_specs() and not path.is_file():
         path = _folder() / f"{given}.yaml"
     if not path.is_file():
         raise ConfigError(f"there is no spec {given!r:.200}", f"give a YAML file, or one of {', '.join(ready_specs())}")
-    return spec_of(read_yaml(path), str(path))
+    return path
 
 
 def spec_of(values: JsonObject, where: str) -> Spec:
+    """With the studies that it includes."""
+    spec = _validated(values, where)
+    studies = [study for name in spec.include for study in _included(name, where).studies]
+    return _validated(spec.model_dump() | {"include": (), "studies": (*studies, *spec.studies)}, where)
+
+
+def _validated(values: JsonObject, where: str) -> Spec:
     try:
         return Spec.model_validate(values)
     except ValidationError as error:
         raise ConfigError(*_explain(error, where)) from None
+
+
+def _included(name: str, where: str) -> Spec:
+    path = _file_of(name)
+    spec = _validated(read_yaml(path), str(path))
+    if spec.include:
+        raise ConfigError(f"{where}: {name} includes others itself", f"include {', '.join(spec.include)} instead")
+    return spec
 
 
 def _folder() -> Path:

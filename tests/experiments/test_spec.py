@@ -36,6 +36,20 @@ def test_the_profiles_are_there() -> None:
     assert {"planted-worse", "planted-same"} <= set(load_spec("smoke").studies[0].arms)
 
 
+def test_a_spec_may_include_others(tmp_path: Path) -> None:
+    suite = load_spec("suite")
+    assert [one.name for one in suite.studies][:2] == ["main", "alpha-method"]
+    assert list(cells_of(suite.studies[0])) == list(cells_of(load_spec("full").studies[0])), "the same cells"
+    (tmp_path / "a.yaml").write_text("{name: a, include: [smoke, theory], studies: []}")
+    assert [one.name for one in load_spec(str(tmp_path / "a.yaml")).studies] == ["main", "theory"]
+    for include, told in ((["nope"], "there is no spec 'nope'"), (["suite"], "suite includes others itself"),
+                          (["quick", "full"], "two studies have one name: main, main"),
+                          ([str(tmp_path / "a.yaml")], "includes others itself")):
+        (tmp_path / "b.yaml").write_text(yaml.safe_dump({"name": "b", "include": include}))
+        with pytest.raises(ConfigError, match=told):
+            load_spec(str(tmp_path / "b.yaml"))
+
+
 @pytest.mark.parametrize("name", ready_arm_names())
 def test_every_ready_arm_makes_a_cell_and_is_documented(name: str) -> None:
     (cell,) = cells(arms=[name])
