@@ -26,13 +26,15 @@ def made(free: int, teacher: Load, student: Load | None, rows: int, context: int
 
 
 @given(st.integers(0, 200 * GIB), LOADS, st.none() | LOADS, st.integers(1, 256), st.integers(8, 40_000))
-def test_it_fits_and_wastes_nothing(free: int, teacher: Load, student: Load | None, rows: int, context: int) -> None:
-    plan = made(free, teacher, student, rows, context, None)
+def test_it_fits_and_wastes_nothing(free: int, teacher: Load, student: Load | None, samples: int,
+                                    context: int) -> None:
     sides = 1 if student is not None else 2  # a sample has two rows in one engine
+    rows = samples * sides
+    plan = made(free, teacher, student, rows, context, None)
     whole = rows * -(-context // BLOCK)
     if plan is None:
-        smallest = made(free + 10**15, teacher, student, 1, context, None)
-        assert smallest is not None and (smallest.total > free or rows > 1)
+        smallest = made(free + 10**15, teacher, student, sides, context, None)
+        assert smallest is not None and (smallest.total > free or samples > 1)
         return
     assert plan.total <= free and plan.blocks * BLOCK >= sides * context
     each = teacher.block + (student.block if student is not None else 0)
