@@ -7,6 +7,7 @@ process that started it does, however that ends. Workers are loky's, which do no
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 import time
@@ -81,6 +82,8 @@ class Pool:
 def _begin(home: str, parent: int, said: Any) -> None:
     import torch
 
+    # loky's own way would be told to the processes that the work starts, such as the verifier's, which do not know it
+    multiprocessing.set_start_method("spawn", force=True)
     own = Path(home) / str(os.getpid())
     own.mkdir()
     os.environ["QSTAR_HOME"] = str(own)
