@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from qstar_core.sources.arithmetic import arithmetic
 _ROWS, _TOKENS, _TURNS, _CONTEXT = 32, 16, 3, 160
 _PROMPTS = PromptSettings(student="{{ question }}", teacher="{{ question }} (The answer is {{ answer }}.)")
 _GOAL = 0.90
+_SIZES = (1, 4, 16, _ROWS)
+_WHOLE = f"q* {_ROWS}"
 
 
 def main() -> None:
@@ -44,18 +47,18 @@ def main() -> None:
     server = started[0]
     student = host_named(server._name).student
     assert student is not None
-    plain = _torch_engine(ref, settings)
+    plain = _torch_engines(ref, settings)
 
-    def mixed() -> int:
+    def mixed(count: int) -> int:
         server.engine.reset_prefix_cache()
         student.forget_cache()
-        return _ended(engine, jobs)
+        return _ended(engine, jobs[:count])
 
     runs: dict[str, Callable[[], int]] = {
-        "q*": mixed,
         "teacher": lambda: _alone(server.engine, [job.pair.teacher_ids for job in jobs]),
         "student": lambda: _alone(student._engine, [job.pair.student_ids for job in jobs]),
-        "transformers": lambda: _ended(plain, jobs),
+        **{f"q* {count}": partial(mixed, count) for count in _SIZES},
+        **{f"transformers {count}": partial(_ended, plain[count], jobs[:count]) for count in _SIZES},
     }
     first = {name: _per_token(run) for name, run in runs.items()}
     turns = [{name: _per_token(run) for name, run in runs.items()} for _ in range(_TURNS)]
@@ -63,17 +66,22 @@ def main() -> None:
     def median(name: str) -> float:
         return statistics.median(turn[name] for turn in turns)
 
-    share = statistics.median((turn["teacher"] + turn["student"]) / turn["q*"] for turn in turns)
-    of_teacher = statistics.median(turn["teacher"] / turn["q*"] for turn in turns)
+    share = statistics.median((turn["teacher"] + turn["student"]) / turn[_WHOLE] for turn in turns)
+    of_teacher = statistics.median(turn["teacher"] / turn[_WHOLE] for turn in turns)
     physical = statistics.median(turn["teacher"] / (turn["teacher"] + turn["student"]) for turn in turns)
+    ratios = {count: statistics.median(turn[f"transformers {count}"] / turn[f"q* {count}"] for turn in turns)
+              for count in _SIZES}
     record("vllm-limit", [
         Figure(f"vllm-limit-B{_ROWS}", share, "of the limit", _GOAL, at_most=False),
         Figure("vllm-limit-of-teacher", of_teacher, "of the teacher alone", _GOAL * physical, at_most=False),
         Figure("vllm-limit-student-speed", median("teacher") / median("student"), "times the teacher's"),
-        Figure("vllm-limit-speed", 1 / median("q*"), "tokens/s"),
-        Figure("vllm-limit-transformers", median("transformers") / median("q*"), "times transformers' speed"),
+        Figure("vllm-limit-speed", 1 / median(_WHOLE), "tokens/s"),
+        *(Figure(f"vllm-limit-transformers-B{count}", ratio, "times transformers' speed")
+          for count, ratio in ratios.items()),
+        *(Figure("vllm-limit-crossover", count, "samples in flight, from where vLLM is faster")
+          for count in [count for count, ratio in ratios.items() if ratio > 1][:1]),
         Figure("vllm-limit-start", start, "CPU s for both engines"),
-        Figure("vllm-limit-first", (first["q*"] - median("q*")) * _ROWS * _TOKENS, "CPU s more for the first run"),
+        Figure("vllm-limit-first", (first[_WHOLE] - median(_WHOLE)) * _ROWS * _TOKENS, "CPU s more for the first run"),
     ], "make bench NAME=vllm-limit",
         f"SmolLM2-135M twice, nested, float32, one thread, CPU seconds, {_ROWS} samples of {_TOKENS} tokens, median of "
         f"{_TURNS} turns.")
@@ -86,10 +94,12 @@ def jobs_of(ref: ModelRef, count: int) -> list[Job]:
     return [Job(pair.prompt_id, pair, 0) for pair in pairs]
 
 
-def _torch_engine(ref: ModelRef, settings: Settings) -> TransformersEngine:
+def _torch_engines(ref: ModelRef, settings: Settings) -> dict[int, TransformersEngine]:
+    """One for each number of samples in flight."""
     student, teacher = load_pair(ref, ref, settings.engine)
-    return TransformersEngine(student, teacher, ChatTokenizer(ref.name, Path(ref.path)), _CONTEXT, settings.alpha,
-                              settings.sampling, settings.support, settings.engine)
+    return {count: TransformersEngine(
+        student, teacher, ChatTokenizer(ref.name, Path(ref.path)), _CONTEXT, settings.alpha, settings.sampling,
+        settings.support, settings.engine.model_copy(update={"batch_size": count})) for count in _SIZES}
 
 
 def _per_token(run: Callable[[], int]) -> float:
