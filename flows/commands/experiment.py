@@ -51,7 +51,8 @@ def experiment(spec: str, jobs: int | None, only: tuple[str, ...], force: bool, 
     done, run = run_flow(lambda: None, _flow, settings, spec, only, jobs, force)
     told = {"Done": f"{done.pieces} pieces of work, {done.new} of them now", "Results": done.place, "Flow run": run}
     if not only:
-        told["Page"] = str(_page(settings, wanted, force, page or Path("experiments") / wanted.name))
+        typed = f"qstar experiment {spec}{' --force' if force else ''}"
+        told["Page"] = str(_page(settings, wanted, typed, force, page or Path("experiments") / wanted.name))
     for name, value in told.items():
         out.print(f"{name:<16} {value}", highlight=False, soft_wrap=True, markup=False)
 
@@ -62,13 +63,12 @@ def _flow() -> Callable[..., Any]:
     return flow
 
 
-def _page(settings: Settings, wanted: Spec, force: bool, folder: Path) -> Path:
+def _page(settings: Settings, wanted: Spec, typed: str, force: bool, folder: Path) -> Path:
     from qstar_core.experiments.report_origin import origin_of
     from qstar_core.experiments.report_study import write_page
     from qstar_core.stages.workspace import Workspace
 
-    command = f"qstar experiment {wanted.name}{' --force' if force else ''}"
-    origin = origin_of(wanted.title or f"Experiments: {wanted.name}", command, wanted.name)
+    origin = origin_of(wanted.title or f"Experiments: {wanted.name}", typed, wanted.name)
     return write_page(Workspace.open(settings).store, wanted, origin, force, folder)
 
 

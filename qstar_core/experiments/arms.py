@@ -29,7 +29,9 @@ def ready_arms(given: object) -> object:
     """A list of names, or a mapping whose values may be empty or have `like`, with the ready arms filled in. What is
     no such thing is left for the settings to refuse."""
     if isinstance(given, list | tuple):
-        if len(set(map(str, given))) < len(given):
+        if not all(isinstance(name, str) for name in given):
+            raise ValueError("a list of arms holds names; a mapping says more of each")
+        if len(set(given)) < len(given):
             raise ValueError("the list names an arm twice")
         given = dict.fromkeys(given)
     if not isinstance(given, Mapping):
@@ -44,7 +46,7 @@ def _filled(name: str, value: Any) -> Any:
     like = asked.pop("like", name if name in _packaged() or not asked else None)
     if like is None:
         return asked
-    if like not in _packaged():
+    if not isinstance(like, str) or like not in _packaged():
         raise ValueError(f"there is no ready arm {str(like)!r:.60}; take one of {', '.join(_packaged())}, or say what "
                          "it is with data and settings")
     found: JsonObject = {**_packaged()[like]}

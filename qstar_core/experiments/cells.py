@@ -11,7 +11,7 @@ from importlib.metadata import version
 from itertools import product
 from typing import Any
 
-from qstar_core.config import AlphaSettings, SamplingSettings, Settings, SupportSettings
+from qstar_core.config import AlphaSettings, SamplingSettings, Settings, SourceSettings, SupportSettings
 from qstar_core.configload import load_settings, merge, read_yaml
 from qstar_core.errors import ConfigError
 from qstar_core.evaluation.speaker import students_alone
@@ -22,6 +22,7 @@ from qstar_core.experiments.work import Work
 from qstar_core.models import resolve
 from qstar_core.recipes import RECIPES, Dpo, Rewarded, Sft, Training
 from qstar_core.records import JsonObject, Record, content_hash
+from qstar_core.sources.reading import read_source
 
 FORM = 1  # goes up when the same settings would give other results
 SHELF = "cells"
@@ -93,15 +94,26 @@ def _work(asked: Asked, hashes: dict[str, str]) -> Work:
 
 
 def _key(how: CellSettings, hashes: dict[str, str]) -> str:
-    """`hashes` remembers those of models that were asked for."""
+    """`hashes` remembers those of models and sources that were asked for."""
     settings = how.settings.model_dump(mode="json", exclude=_OUTSIDE)
     for section, names in _NAMES.items():
         settings[section] = {name: value for name, value in settings[section].items() if name not in names}
+    sources = [how.settings.source, *(one.source or how.settings.source for one in how.settings.evaluation.sets)]
+    outside = [_source_hash(source, hashes) for source in sources if not source.path.startswith("builtin:")]
     models = [_model_hash(how.settings.student, hashes)]
     if how.taught:
         models.append(_model_hash(how.settings.teacher, hashes))
     rest = how.model_dump(mode="json", exclude={"settings"})
-    return content_hash([FORM, version("qstar"), models, settings, rest])[:24]
+    return content_hash([FORM, version("qstar"), models, settings, rest, *outside])[:24]
+
+
+def _source_hash(source: SourceSettings, hashes: dict[str, str]) -> str:
+    """Of what it holds now, every row of it: the path of a file says nothing of that."""
+    name = content_hash(source.model_dump(mode="json"))
+    if name not in hashes:
+        prompts = (read.prompt.model_dump(mode="json") for read in read_source(source) if read.prompt is not None)
+        hashes[name] = content_hash([content_hash(prompt) for prompt in prompts])
+    return hashes[name]
 
 
 def _model_hash(model: Any, hashes: dict[str, str]) -> str:

@@ -109,7 +109,7 @@ class GridStudy(StudySettings):
         for name, found in lists:
             if isinstance(found, tuple | dict) and not found:
                 raise ValueError(f"{name} has no value")
-            if isinstance(found, tuple) and len({repr(one) for one in found}) < len(found):
+            if isinstance(found, tuple) and len(set(found)) < len(found):  # 1 and 1.0 are the same value
                 raise ValueError(f"{name} names a value twice")
         return value
 

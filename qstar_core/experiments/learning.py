@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from qstar_core.config import AlphaSettings, Settings
 from qstar_core.engine.tokenizer import ChatTokenizer
+from qstar_core.errors import DataError
 from qstar_core.evaluation.speaker import students_alone
 from qstar_core.experiments.cells import CellSettings
 from qstar_core.experiments.gradient import ROWS
@@ -71,6 +72,9 @@ class Teaching:
 
     def _gold(self, prompts: Sequence[Prompt]) -> Lesson:
         offered = [Text(self.turns[prompt.id], prompt.solution) for prompt in prompts if prompt.solution]
+        if not offered:
+            raise DataError("the data is gold, and no prompt has a worked solution",
+                            "name its column at source.solution_field, or leave the arm out")
         texts, tokens = self._within(offered, lambda text: text)
         return Lesson(completion_rows(texts), texts, True, 0, len(texts), tokens)
 

@@ -30,8 +30,8 @@ _PARTS: tuple[type[Section], ...] = (*_STUDIES, Arm, Sizes, Pool, CostPair, Shar
 class Spec(Section):
     name: Name = Field(description="Name of the spec; its results are written under it")
     title: str = Field("", description="What it asks, in a line")
-    include: tuple[str, ...] = Field((), description="Specs whose studies come before its own: files, or packaged ones "
-                                                     "by name")
+    include: tuple[str, ...] = Field((), description="Specs whose studies come before its own: files beside it, or "
+                                                     "packaged ones by name")
     studies: tuple[Study, ...] = Field((), description="The studies, in the order of the report")
 
     @model_validator(mode="after")
@@ -55,11 +55,15 @@ def load_spec(given: str) -> Spec:
     return spec_of(read_yaml(path), str(path))
 
 
-def _file_of(given: str) -> Path:
-    path = Path(given)
+def _file_of(given: str, beside: Path = Path()) -> Path:
+    path = beside / given
     if given in ready_specs() and not path.is_file():
         path = _folder() / f"{given}.yaml"
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # no name of a file, being too long
+        there = False
+    if not there:
         raise ConfigError(f"there is no spec {given!r:.200}", f"give a YAML file, or one of {', '.join(ready_specs())}")
     return path
 
@@ -79,10 +83,11 @@ def _validated(values: JsonObject, where: str) -> Spec:
 
 
 def _included(name: str, where: str) -> Spec:
-    path = _file_of(name)
+    """A file is looked for beside the one that includes it."""
+    path = _file_of(name, Path(where).parent)
     spec = _validated(read_yaml(path), str(path))
     if spec.include:
-        raise ConfigError(f"{where}: {name} includes others itself", f"include {', '.join(spec.include)} instead")
+        raise ConfigError(f"{where}: {name} includes others itself", "include those that have studies of their own")
     return spec
 
 

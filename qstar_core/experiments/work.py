@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-from qstar_core.errors import ConflictError
+from qstar_core.errors import ConflictError, IntegrityError
 from qstar_core.experiments.study import StudySettings
 from qstar_core.records import JsonObject, Record, content_hash
 from qstar_core.stages.lines import load_record
@@ -84,7 +84,13 @@ def timed(make: Callable[[], T]) -> T:
 
 def found(store: ObjectStore, work: Work, kind: type[R]) -> R | None:
     """Its result, if it is done."""
-    return None if store.head(work.place) is None else load_record(store, work.place, kind)
+    if store.head(work.place) is None:
+        return None
+    record = load_record(store, work.place, kind)
+    if getattr(record, "key", work.key) != work.key:
+        raise IntegrityError(f"{store.locate(work.place)} is the result of another piece of work",
+                             "remove it and run the study again")
+    return record
 
 
 def kept(store: ObjectStore, work: Work, made: R) -> R:

@@ -22,7 +22,7 @@ def load_record(store: ObjectStore, key: str, kind: type[R]) -> R:
     except ValidationError as error:
         raise IntegrityError(f"{store.locate(key)} is not a {kind.__name__} record of this release "
                              f"({error.error_count()} faults)",
-                             "remove it and run its round again, which makes it anew") from None
+                             "remove it and run again what made it") from None
 
 
 def store_lines(store: ObjectStore, key: str, records: Iterable[Record]) -> FileRef:

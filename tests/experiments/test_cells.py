@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qstar_core.errors import ConfigError, DataError
+from qstar_core.errors import ConfigError, DataError, IntegrityError
 from qstar_core.evaluation.rotation import conversation
 from qstar_core.experiments.cells import Asked, plan
 from qstar_core.experiments.planning import planned, results_of
@@ -63,6 +64,22 @@ def test_a_key_knows_what_decides(changes: dict[str, Any]) -> None:
         (ours,) = keys(arms=["kl-symmetry"], sizes={**SIZES, "rounds": 2})
     (other,) = keys(**{"arms": ["kl-symmetry"], **changes})
     assert other != ours
+
+
+@pytest.mark.parametrize("section", ["source", "evaluation"])
+def test_a_key_knows_what_a_file_holds(section: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "1 + 1", "answer": "2"}\n')
+    source = {"path": str(path), "solution_field": "answer"}
+    held_out = {"sets": [{**SETTINGS["evaluation"]["sets"][0], "source": source}]}
+    settings = {**SETTINGS, **({"source": source} if section == "source" else {"evaluation": held_out})}
+    (before,) = keys(arms=["gold"], settings=settings)
+    assert keys(arms=["gold"], settings=settings) == [before]
+    path.write_text('{"question": "1 + 1", "answer": "3"}\n')
+    assert keys(arms=["gold"], settings=settings) != [before]
+    path.unlink()
+    with pytest.raises(DataError, match="jsonl"):
+        keys(arms=["gold"], settings=settings)
 
 
 def test_axes_multiply_and_name_their_places() -> None:
@@ -134,6 +151,13 @@ def test_what_is_done_is_left_out_and_what_is_left_is_estimated(store: ObjectSto
     for wrong in ("nope", "main/nope"):
         with pytest.raises(ConfigError, match="nope"):
             planned(store, whole, [wrong])
+
+
+def test_the_result_of_other_work_is_refused(store: ObjectStore) -> None:
+    (work,) = works(arms=["gold"])
+    kept(store, work, result(work).model_copy(update={"key": "other"}))
+    with pytest.raises(IntegrityError, match="of another piece of work"):
+        planned(store, spec(arms=["gold"]))
 
 
 def test_results_have_the_names_of_the_study_that_asks(store: ObjectStore) -> None:

@@ -43,7 +43,7 @@ def done(store: ObjectStore, wanted: Spec) -> int:
     works = plan(wanted.studies[0])
     cells = [asked.cell for asked in cells_of(wanted.studies[0])]
     for work, result in zip(works, planted(cells, dict.fromkeys(ARMS, 0.5)), strict=True):
-        kept(store, work, result)
+        kept(store, work, result.model_copy(update={"key": work.key}))
     return len({work.place for work in works})
 
 

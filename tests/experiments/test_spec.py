@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,14 @@ def test_the_profiles_are_there() -> None:
     assert {"planted-worse", "planted-same"} <= set(load_spec("smoke").studies[0].arms)
 
 
+def test_the_documents_specs_load(tmp_path: Path) -> None:
+    blocks = [block for block in re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL) if block.startswith("name:")]
+    assert blocks
+    for block in blocks:
+        (tmp_path / "it.yaml").write_text(block, encoding="utf-8")
+        assert all(list(cells_of(one)) for one in load_spec(str(tmp_path / "it.yaml")).studies)
+
+
 def test_a_spec_may_include_others(tmp_path: Path) -> None:
     suite = load_spec("suite")
     assert [one.name for one in suite.studies][:2] == ["main", "alpha-method"]
@@ -48,6 +57,11 @@ def test_a_spec_may_include_others(tmp_path: Path) -> None:
         (tmp_path / "b.yaml").write_text(yaml.safe_dump({"name": "b", "include": include}))
         with pytest.raises(ConfigError, match=told):
             load_spec(str(tmp_path / "b.yaml"))
+    (tmp_path / "c.yaml").write_text("{name: c, include: [a2.yaml]}")
+    (tmp_path / "a2.yaml").write_text("{name: a2, include: [], studies: [{kind: theory, name: beside}]}")
+    assert [one.name for one in load_spec(str(tmp_path / "c.yaml")).studies] == ["beside"]
+    with pytest.raises(ConfigError, match="there is no spec"):
+        load_spec("x" * 5000)
 
 
 @pytest.mark.parametrize("name", ready_arm_names())
@@ -67,6 +81,9 @@ def test_an_arm_may_begin_from_another_and_change_it() -> None:
 @pytest.mark.parametrize(("changes", "told"), [
     ({"arms": ["nope"]}, "there is no ready arm 'nope'"),
     ({"arms": ["rft", "rft"]}, "names an arm twice"),
+    ({"arms": [["rft"]]}, "a list of arms holds names"),
+    ({"arms": {"mine": {"like": [1]}}}, "there is no ready arm"),
+    ({"axes": {"sampling.temperature": [1, 1.0]}}, "sampling.temperature names a value twice"),
     ({"arms": {"mine": {"data": "gol"}}}, "studies.0.arms.mine.data = 'gol' is wrong"),
     ({"sizes": {"promts": 3}}, "unknown key studies.0.sizes.promts = 3 — did you mean prompts?"),
     ({"sizes": {"prompts": 0}}, "studies.0.sizes.prompts = 0 is wrong"),
