@@ -38,7 +38,7 @@ arms.
 
 
 class Origin(Record):
-    """Where the results come from: what was typed, and on what it ran."""
+    """What the page was written with: what was typed, and on what that ran."""
 
     title: str
     command: str
@@ -85,9 +85,9 @@ def _page(origin: Origin, cells: Sequence[CellResult], parts: Sequence[Part]) ->
 
 def _facts(origin: Origin, cells: Sequence[CellResult]) -> str:
     rows: Mapping[str, str] = {
-        "command": origin.command, "profile": origin.profile, "machine": origin.machine,
-        "versions": ", ".join(f"{name} {version}" for name, version in origin.versions.items()),
-        "commit": origin.commit, **_ran(cells)}
+        "command": origin.command, "profile": origin.profile, "page written on": origin.machine,
+        "with": ", ".join(f"{name} {version}" for name, version in origin.versions.items()),
+        "at commit": origin.commit, **_ran(cells)}
     return "\n".join(f"- {name}: {escape(value)}" for name, value in rows.items()) + "\n"
 
 
