@@ -55,9 +55,9 @@ def main() -> None:
         return _ended(engine, jobs[:count])
 
     runs: dict[str, Callable[[], int]] = {
+        **{f"q* {count}": partial(mixed, count) for count in reversed(_SIZES)},  # the largest is the first of all
         "teacher": lambda: _alone(server.engine, [job.pair.teacher_ids for job in jobs]),
         "student": lambda: _alone(student._engine, [job.pair.student_ids for job in jobs]),
-        **{f"q* {count}": partial(mixed, count) for count in _SIZES},
         **{f"transformers {count}": partial(_ended, plain[count], jobs[:count]) for count in _SIZES},
     }
     first = {name: _per_token(run) for name, run in runs.items()}
