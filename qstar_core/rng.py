@@ -1,7 +1,7 @@
 """Counter-based random numbers: a pure function of (seed, prompt id, draw, position, stream) and nothing else.
 
 `sample_key` folds seed, prompt id and draw into 64 bits once per sample. SplitMix64 spreads key, position and stream
-over one number per row; a 32-bit mixer spreads that over the token ids, in arithmetic that every device vectorises.
+over one number per row; a 32-bit mixer spreads that over token ids, in arithmetic that every device vectorises.
 Batch, order, sharding and resume cannot change a draw, and eager, compiled and CUDA code get the same bits.
 """
 
@@ -15,11 +15,13 @@ from torch import Tensor
 
 
 class Stream(IntEnum):
-    """Independent sequences for the three decisions that one token takes."""
+    """Independent sequences for the decisions that one token takes."""
 
     PROPOSAL = 1
     ACCEPT = 2
     RESIDUAL = 3
+    PROPOSAL_PART = 4
+    RESIDUAL_PART = 5
 
 
 def _signed(value: int, bits: int = 64) -> int:
@@ -67,7 +69,7 @@ def _unit(bits: Tensor) -> Tensor:
     return (_shift_right(bits, 12).double() + 0.5) * 2.0**-52
 
 
-def _counter(key_B: Tensor, position_B: Tensor, stream: Stream) -> Tensor:
+def _counter(key_B: Tensor, position_B: Tensor, stream: int) -> Tensor:
     return _finalise(_finalise(key_B + position_B * _GOLDEN) + _signed(int(stream) * _GOLDEN))
 
 
@@ -76,49 +78,23 @@ def uniforms(key_B: Tensor, position_B: Tensor, stream: Stream) -> Tensor:
     return _unit(_counter(key_B, position_B, stream))
 
 
-def row_words(key_B: Tensor, position_B: Tensor, stream: Stream) -> tuple[Tensor, Tensor]:
-    """What a row's tokens are keyed by: the 64 bits of its counter as two int32."""
-    counter_B = _counter(key_B, position_B, stream)
-    low_B = (counter_B & 0xFFFFFFFF).sub(1 << 31)
-    return low_B.int(), (counter_B >> 32).int()
+def exponentials(key_B: Tensor, position_B: Tensor, stream: int, count: int,
+                 start_B: Tensor | None = None) -> Tensor:
+    """One standard exponential per row and id, [B, count] float64, from 63 random bits; ids count from `start`, else
+    from 0.
 
-
-def token_words(start: int, stop: int, step: int, device: torch.device) -> Tensor:
-    """What tokens add to the first word of their row. Adding that of the token where a part of a row begins makes it
-    the first word of the part."""
-    return torch.arange(start, stop, step, dtype=torch.int32, device=device) * _GOLDEN_32
-
-
-def _spread(word_0_B: Tensor, word_1_B: Tensor, token_word_V: Tensor) -> tuple[Tensor, Tensor]:
-    inner = _mix_32(word_0_B[:, None] + token_word_V)
-    return inner, _mix_32(inner ^ word_1_B[:, None])
-
-
-def coarse(word_0_B: Tensor, word_1_B: Tensor, token_word_V: Tensor) -> Tensor:
-    """The first 31 bits of each token's uniform, as an int32: `coarse · 2^-31` ≤ uniform < `(coarse + 1) · 2^-31`."""
-    return _spread(word_0_B, word_1_B, token_word_V)[1] & _LOW_31
-
-
-def exponentials(key_B: Tensor, position_B: Tensor, stream: Stream, vocab: int) -> Tensor:
-    """One standard exponential per row and token id, [B, vocab] float64, from 63 random bits.
-
-    `argmin(exponential / p)` draws from p. Keying by token id, not by rank, keeps a draw stable when float noise moves
-    probabilities a little. Small values decide, and large ones where one token has nearly all mass: both ends are
-    taken from the side on which they lose no digits.
+    `argmin(exponential / p)` draws from p. Keying by id, not by rank, keeps a draw stable when float noise moves
+    probabilities a little. Small values decide, and large ones where one id has nearly all mass: both ends are taken
+    from the side on which they lose no digits.
     """
-    return _exponentials(key_B, position_B, stream, token_words(0, vocab, 1, key_B.device))
-
-
-def exponential_of(key_B: Tensor, position_B: Tensor, stream: Stream, token_B: Tensor) -> Tensor:
-    """That of one token per row, [B] float64."""
-    return _exponentials(key_B, position_B, stream, token_B[:, None].int() * _GOLDEN_32)[:, 0]
-
-
-def _exponentials(key_B: Tensor, position_B: Tensor, stream: Stream, token_word: Tensor) -> Tensor:
-    word_0_B, word_1_B = row_words(key_B, position_B, stream)
-    inner, first = _spread(word_0_B, word_1_B, token_word)
-    high = (first & _LOW_31).long()
-    low = _mix_32(_mix_32(inner ^ _SECOND_WORD) + word_1_B[:, None]).long() & 0xFFFFFFFF
+    counter_B = _counter(key_B, position_B, stream)
+    word_0_B, word_1_B = (counter_B & 0xFFFFFFFF).sub(1 << 31).int()[:, None], (counter_B >> 32).int()[:, None]
+    id_B_N = torch.arange(count, dtype=torch.int32, device=key_B.device)[None, :]
+    if start_B is not None:
+        id_B_N = id_B_N + start_B[:, None].int()
+    inner = _mix_32(word_0_B + id_B_N * _GOLDEN_32)
+    high = (_mix_32(inner ^ word_1_B) & _LOW_31).long()
+    low = _mix_32(_mix_32(inner ^ _SECOND_WORD) + word_1_B).long() & 0xFFFFFFFF
     below = (high.double() * 2.0**32 + (low.double() + 0.5)) * 2.0**-63
     above = ((_LOW_31 - high).double() * 2.0**32 + (0xFFFFFFFF - low).double() + 0.5) * 2.0**-63
     return torch.where(high < 1 << 30, -torch.log1p(-below), -above.log())

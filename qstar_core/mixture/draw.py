@@ -12,11 +12,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from qstar_core.mixture.fused import base_free, fusable, spread
+from qstar_core.mixture.fused import base_free, cut, fusable, spread
 from qstar_core.mixture.normalise import widened
-from qstar_core.mixture.race import Words, first_bound, race
+from qstar_core.mixture.race import Heats, race
 from qstar_core.mixture.target import Target
 from qstar_core.rng import Stream, uniforms
+
+_PROPOSAL = Heats(parts=Stream.PROPOSAL_PART, tokens=Stream.PROPOSAL)
+_RESIDUAL = Heats(parts=Stream.RESIDUAL_PART, tokens=Stream.RESIDUAL)
 
 
 class Student(NamedTuple):
@@ -38,8 +41,7 @@ class Student(NamedTuple):
         return Student(self.logits_B_V[index_B], self.top_B[index_B], self.fused)
 
     def split(self, parts: int) -> Student:
-        logits = base_free(self.logits_B_V.reshape(self.rows_count * parts, -1))
-        return Student(logits, spread(self.top_B, parts), self.fused)
+        return Student(cut(self.logits_B_V, parts), spread(self.top_B, parts), self.fused)
 
 
 def propose(logits_B_V: Tensor, key_B: Tensor, position_B: Tensor, fused: bool = False) -> Tensor:
@@ -63,23 +65,23 @@ def coupled_draw(target: Target, key_B: Tensor, position_B: Tensor, proposed_B: 
 
 
 def _proposed(student: Student, key_B: Tensor, position_B: Tensor) -> Tensor:
-    return race(student, _weights, _proposal_bound, key_B, position_B, Stream.PROPOSAL)[0]
+    return race(student, _weights, _mass, key_B, position_B, _PROPOSAL)[0]
 
 
 def _from_residual(target: Target, key_B: Tensor, position_B: Tensor, proposed_B: Tensor) -> Tensor:
     """Where rounding leaves no residual, q equals π_θ to the last bit and the proposal stands."""
-    token_B, any_left_B = race(target, _residual, _residual_bound, key_B, position_B, Stream.RESIDUAL)
+    token_B, any_left_B = race(target, _residual, _residual_mass, key_B, position_B, _RESIDUAL)
     return torch.where(any_left_B, token_B, proposed_B)
 
 
 @fusable
-def _proposal_bound(student: Student, words: Words) -> Tensor:
-    return first_bound(_weights(student), words)
+def _mass(student: Student) -> Tensor:
+    return _weights(student).sum(-1)
 
 
 @fusable
-def _residual_bound(target: Target, words: Words) -> Tensor:
-    return first_bound(_residual(target), words)
+def _residual_mass(target: Target) -> Tensor:
+    return _residual(target).sum(-1)
 
 
 def _weights(student: Student) -> Tensor:

@@ -35,9 +35,10 @@ _OPTIONS: dict[str, Any] = {"realize_opcount_threshold": _INLINE, "realize_reads
 _log = logging.getLogger(__name__)
 
 
-def fusable(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Marks a pass: `function(pair, *more)`."""
-    compiled = torch.compile(function, dynamic=True, options=_OPTIONS)
+def fusable(function: Callable[..., Result], recompute: bool = True) -> Callable[..., Result]:
+    """Marks a pass: `function(pair, *more)`. `recompute`: what is read several times is cheaper to compute again than
+    to keep; not so where every value depends on many others, as in a hash."""
+    compiled = torch.compile(function, dynamic=True, options=_OPTIONS if recompute else {})
 
     @wraps(function)
     def run(pair: Any, *more: Any) -> Result:
@@ -56,6 +57,13 @@ def fusable(function: Callable[..., Result]) -> Callable[..., Result]:
 def base_free(view: Tensor) -> Tensor:
     """The same memory, no longer known as part of a larger tensor, whose shape the compiler would tie a kernel to."""
     return view.data
+
+
+def cut(logits_B_V: Tensor, parts: int) -> Tensor:
+    """Every row as `parts` rows of consecutive tokens. What the last one lacks has no probability."""
+    lacking = -logits_B_V.shape[1] % parts
+    filled = torch.nn.functional.pad(logits_B_V, (0, lacking), value=float("-inf")) if lacking else logits_B_V
+    return base_free(filled.reshape(logits_B_V.shape[0] * parts, -1))
 
 
 def spread(part_B: Tensor, parts: int) -> Tensor:

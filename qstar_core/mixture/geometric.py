@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from qstar_core.mixture.fused import base_free, fusable, spread
+from qstar_core.mixture.fused import base_free, cut, fusable, spread
 from qstar_core.mixture.normalise import NOWHERE, REACH, Logits, normalised, supports_of
 
 _REACHABLE = 1e-36
@@ -98,8 +98,9 @@ class Pair(NamedTuple):
 
     def split(self, parts: int) -> Pair:
         """Every row as `parts` rows of consecutive tokens."""
-        wide = (base_free(logits.reshape(self.rows_count * parts, -1)) for logits in self[:2])
-        return Pair._make([*wide, *(spread(part, parts) for part in self[2:-2]), self.whole, self.fused])
+        wide = (cut(logits, parts) for logits in self[:2])
+        whole = self.whole and self.width % parts == 0
+        return Pair._make([*wide, *(spread(part, parts) for part in self[2:-2]), whole, self.fused])
 
     def double(self) -> Pair:
         """The same pair in float64, normalised again there."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from qstar_core.mixture.fused import base_free, fusable, parts_of
+from qstar_core.mixture.fused import base_free, cut, fusable, parts_of
 
 NOWHERE = float("-inf")
 REACH = -60.0
@@ -37,8 +37,7 @@ class Logits(NamedTuple):
         return self.theta_B_V.shape[0]
 
     def split(self, parts: int) -> Logits:
-        theta, t = (base_free(logits.reshape(self.rows_count * parts, -1)) for logits in self[:2])
-        return Logits(theta, t, self.whole, self.fused)
+        return Logits(cut(self.theta_B_V, parts), cut(self.t_B_V, parts), self.whole, self.fused)
 
 
 class _Sums(NamedTuple):

@@ -68,6 +68,26 @@ def test_a_coupled_draw_has_the_law_of_q(count, name):
     assert p_value(seen, np.exp(q)) >= 0.01
 
 
+@pytest.mark.parametrize("vocab", [1536, 4099])
+@pytest.mark.parametrize("name", ["near", "nothing in common"])
+def test_the_law_holds_where_the_tokens_lie_far_apart(name, vocab):
+    """In parts of a wide row, which run before the tokens do."""
+    p, q = map(brute.normalise, LAWS[name])
+    places = np.linspace(0, vocab - 1, 8).astype(int)
+
+    def wide(logp: np.ndarray) -> np.ndarray:
+        row = np.full(vocab, NOWHERE)
+        row[places] = logp
+        return row
+
+    key = torch.arange(8000) * 0x5DEECE66D + sample_key(0, "wide", vocab)
+    drawn = torch.cat([coupled(wide(p), wide(q), part, torch.full_like(part, 3)) for part in key.split(1000)])
+    seen = np.bincount(drawn.numpy(), minlength=vocab)
+    assert seen.sum() == seen[places].sum()
+    assert p_value(seen[places], np.exp(q)) >= 1e-3
+    assert p_value(seen[places], np.exp(q)[::-1]) < 1e-9, "another law must be noticed"
+
+
 @pytest.mark.parametrize("name", LAWS)
 def test_a_proposal_has_the_law_of_the_student(name):
     p, _ = map(brute.normalise, LAWS[name])
