@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from tasks.events import Event, Told, listening
 from tasks.speed import Speed
 
 _WIDE = 100_000
+_LINE_S = 60.0
 out = Console()
 err = Console(stderr=True)
 
@@ -25,6 +27,7 @@ class RoundView:
         self._progress = progress
         self._bars: dict[str, TaskID] = {}
         self._speed = Speed()
+        self._told_at = -_LINE_S
 
     def __call__(self, event: Told) -> None:
         if not isinstance(event, Event):
@@ -36,6 +39,8 @@ class RoundView:
             self._progress.console.print(line, soft_wrap=True)
         elif event.stage == "generate":
             self._generate(event)
+        elif event.stage == "experiment" and not self._progress.console.is_terminal:
+            self._line(event)
         elif event.stage in ("train", "experiment"):  # one bar, whatever it tells
             self._advance(event.stage, event.item, event.done, event.total)
         else:
@@ -49,6 +54,14 @@ class RoundView:
         if key not in self._bars:
             self._bars[key] = self._progress.add_task(label, total=total)
         self._progress.update(self._bars[key], description=label, completed=done, total=total)
+
+    def _line(self, event: Event) -> None:
+        """Where nobody sees a bar: at once, and then one a minute."""
+        now = time.monotonic()
+        if now - self._told_at >= _LINE_S:
+            self._told_at = now
+            self._progress.console.print(f"  {event.stage:<9} {event.done} done, {event.item}", soft_wrap=True,
+                                         markup=False, highlight=False)
 
     def _end(self, stage: str) -> None:
         for key in [key for key in self._bars if key.split()[0] == stage]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 from math import prod
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
@@ -111,7 +111,7 @@ class GridStudy(StudySettings):
 
     @field_validator("seeds", "axes")
     @classmethod
-    def _once(cls, value: object) -> object:
+    def _once(cls, value: Any) -> Any:
         lists = value.items() if isinstance(value, dict) else (("seeds", value),)
         for name, found in lists:
             for text in (name, *(one for one in found if isinstance(one, str))):
