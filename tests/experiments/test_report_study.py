@@ -79,6 +79,14 @@ def test_the_kind_of_a_section_follows_from_the_study() -> None:
     assert grid.kind is Kind.GRID and grid.apart == ("sampling.temperature",)
 
 
+def test_planted_arms_are_known_by_what_they_are() -> None:
+    arms = dict.fromkeys((*ARMS, "planted-worse", "planted-same")) | {
+        "mine": {"like": "kl-symmetry", "salt": "x", "settings": {"sampling": {"temperature": 0.5}}}}
+    facts = facts_of(spec(arms=arms).studies[0])
+    assert (facts.worse, facts.same) == (("planted-worse",), ("planted-same",))
+    assert facts_of(spec(arms=arms, reference=None, baseline=None).studies[0]).same == ()
+
+
 def test_a_search_keeps_seeds_to_judge_on() -> None:
     for wrong in ([1, 2, 3], [7]):
         with pytest.raises(ConfigError, match="development names some of the seeds"):
