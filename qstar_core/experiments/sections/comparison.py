@@ -55,8 +55,8 @@ class Comparison:
         mixing = [line.arm for line in self._lines if any(cell.mixing is not None for cell in line.cells)]
         found = looks([*groups.values(), list(dict.fromkeys(mixing))], subject)
         labels = {arm: facts.label(arm) for arm in facts.arms}
-        made = (learning_curves(self._lines, groups, found, labels, f"{facts.name}-learning"),
-                ess_scatter(self._lines, found, labels, f"{facts.name}-ess"),
+        made = (learning_curves(self._lines, subject, groups, found, labels, f"{facts.name}-learning"),
+                ess_scatter(self._lines, subject, found, labels, f"{facts.name}-ess"),
                 alpha_by_position(self._lines, subject, found, labels, f"{facts.name}-alpha"))
         return tuple(drawing for drawing in made if drawing is not None)
 
