@@ -14,10 +14,11 @@ from qstar_core.experiments.sections.base import Part
 from qstar_core.experiments.sections.facts import Facts, regimes_of
 from qstar_core.experiments.sections.markdown import escape, share, shown, table
 from qstar_core.experiments.sections.untaught import kept, note
-from qstar_core.experiments.statistics.comparing import LEVEL, accuracy, compare, holm, noise_of, ranked
+from qstar_core.experiments.statistics.comparing import LEVEL, accuracy, compare, holm, ranked
 from qstar_core.experiments.statistics.estimate import chance
 from qstar_core.experiments.statistics.lines import Line
 from qstar_core.experiments.statistics.measures import MEASURES, measured
+from qstar_core.experiments.statistics.noise import noise_of
 
 _MEASURES = ("ess_ratio", "alpha", "leaked", "kept", "gradient", "kl", "wall")
 

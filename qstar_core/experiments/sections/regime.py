@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from qstar_core.errors import DataError
 from qstar_core.experiments.sections.facts import Facts, of_regime, regimes_of
-from qstar_core.experiments.statistics.comparing import LEVEL, Compared, compare, holm, noise_of, ranked
+from qstar_core.experiments.statistics.comparing import LEVEL, Compared, compare, holm, ranked
 from qstar_core.experiments.statistics.efficiency import budget_of, level_of
 from qstar_core.experiments.statistics.estimate import Estimate
 from qstar_core.experiments.statistics.lines import Line
-from qstar_core.experiments.statistics.resampling import Noise
+from qstar_core.experiments.statistics.noise import Noises, noise_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Regime:
     order: Sequence[tuple[Line, Estimate]]
     against: Mapping[str, Compared]
     adjusted: Mapping[str, float]
-    noise: Noise | None
+    noise: Noises | None
     level: float | None
     budget: float
 

@@ -13,9 +13,10 @@ from qstar_core.errors import DataError
 from qstar_core.experiments.sections.base import Part
 from qstar_core.experiments.sections.facts import Facts, of_regime, regimes_of
 from qstar_core.experiments.sections.markdown import escape, share, table
-from qstar_core.experiments.statistics.comparing import LEVEL, Compared, accuracy, compare, holm, noise_of
+from qstar_core.experiments.statistics.comparing import LEVEL, Compared, accuracy, compare, holm
 from qstar_core.experiments.statistics.estimate import chance
 from qstar_core.experiments.statistics.lines import Line
+from qstar_core.experiments.statistics.noise import noise_of
 
 Regimes = Mapping[str, Mapping[str, Line]]
 
