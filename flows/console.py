@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -23,8 +23,8 @@ err = Console(stderr=True)
 class RoundView:
     """Shows the events of a round as they come."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, clock: Callable[[], float] = time.monotonic) -> None:
+        self._progress, self._clock = progress, clock
         self._bars: dict[str, TaskID] = {}
         self._speed = Speed()
         self._told_at = -_LINE_S
@@ -57,7 +57,7 @@ class RoundView:
 
     def _line(self, event: Event) -> None:
         """Where nobody sees a bar: at once, and then one a minute."""
-        now = time.monotonic()
+        now = self._clock()
         if now - self._told_at >= _LINE_S:
             self._told_at = now
             self._progress.console.print(f"  {event.stage:<9} {event.done} done, {event.item}", soft_wrap=True,

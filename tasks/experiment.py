@@ -34,6 +34,17 @@ def cell_task(settings: Settings, work: Work, run: Run) -> Outcome:
     return outcome
 
 
+def told_left(plan: Planned, jobs: int, count: int, made: int, elapsed: float) -> str:
+    """How long so many pieces take: by those that this run has made so far, or else by earlier results."""
+    if made >= jobs:
+        seconds = elapsed / made * count
+    elif plan.seconds is not None:
+        seconds = plan.seconds / jobs * count / max(1, len(plan.left))
+    else:
+        return f"{count} to do"
+    return f"{count} to do, about {seconds / 60:.0f} min"
+
+
 class Progress:
     """How many pieces are done, and about how long the others take: a bar in the terminal, or lines where there is
     none; an artifact on the server."""
@@ -58,14 +69,7 @@ class Progress:
 
     @property
     def left(self) -> str:
-        """By what this run has seen, or what the results told before it."""
-        count = self._total - self._done
-        seconds = None if self._plan.seconds is None else self._plan.seconds / self._jobs
-        if self._made >= self._jobs:
-            seconds = (time.monotonic() - self._since) / self._made * count
-        elif seconds is not None:
-            seconds *= count / max(1, len(self._plan.left))
-        return f"{count} to do" + ("" if seconds is None else f", about {seconds / 60:.0f} min")
+        return told_left(self._plan, self._jobs, self._total - self._done, self._made, time.monotonic() - self._since)
 
     def _tell(self, what: str) -> None:
         emit(Event("experiment", item=f"{self.left}; {what}", done=self._done, total=self._total))

@@ -23,7 +23,7 @@ from qstar_core.report.text import cut
 _FARTHER = 3.0
 _BEST = 3
 _CAPTION = ("Accuracy of the student's greedy answers after each round, over the samples kept so far. Band and bars "
-            "are 95 % intervals over seeds and problems.")
+            "are 95 % intervals over seeds and problems, of an arm with one seed over problems alone.")
 
 
 def learning_curves(lines: Sequence[Line], subject: str, groups: Mapping[str, Sequence[str]],
