@@ -47,7 +47,8 @@ def test_two_writes_are_the_same_bytes_whatever_the_order_of_the_results(tmp_pat
 
 
 def test_every_text_stays_a_text(tmp_path: Path) -> None:
-    page = written(tmp_path, main_study(), planted(WANTED, FINAL))
+    facts = main_study().model_copy(update={"baseline": "nasty", "worse": ("nasty",), "same": ("nasty",)})
+    page = written(tmp_path, facts, planted(WANTED, FINAL))
     assert "<script>" not in page and "\n# f" not in page and not re.search(r"(?<!\\)\]\(http", page)
     assert r"\<script\>x\</script\> \| \`a\` \*\*b\*\*" in page
     for table in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):

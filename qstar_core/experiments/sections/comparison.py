@@ -63,12 +63,12 @@ class Comparison:
 
 def _verdicts(verdicts: Sequence[Verdict], together: Verdict, facts: Facts) -> str:
     """The plan's criteria, overall first."""
-    rows = [[criterion.name, f"**{criterion.status}**", *(f"{same.status}" for same in each)]
+    rows = [[escape(criterion.name), f"**{criterion.status}**", *(f"{same.status}" for same in each)]
             for criterion, *each in zip(together.criteria, *(verdict.criteria for verdict in verdicts), strict=True)]
     rows.append(["**the plan's verdict** (three of five)", f"**{together.told}**",
                  *(verdict.told for verdict in verdicts)])
     head = ["criterion", "in all regimes", *(escape(verdict.regime or "") for verdict in verdicts)]
-    evidence = [f"- {escape(verdict.regime or '')}, {criterion.name}: {escape(criterion.evidence, 2_000)}"
+    evidence = [f"- {escape(verdict.regime or '')}, {escape(criterion.name)}: {escape(criterion.evidence, 2_000)}"
                 for verdict in verdicts for criterion in verdict.criteria]
     subject = escape(facts.label(facts.the_subject()))
     baselines = ", ".join(escape(facts.label(arm)) for arm in facts.baselines) or "none"
