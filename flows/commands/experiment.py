@@ -95,7 +95,9 @@ def _again(settings: Settings, wanted: Spec, only: tuple[str, ...], force: bool,
     from qstar_core.stages.workspace import Workspace
 
     store = Workspace.open(settings).store
-    works = drawn(planned(store, wanted, only, force), count)
+    plan = planned(store, wanted, only, force)
+    works = drawn(plan, count)
+    err.print(f"  running {len(works)} of {plan.done} finished pieces again", highlight=False)
     others = []
     for one in again(store, works, min(jobs or os.cpu_count() or 1, len(works))):
         told = "; ".join(one.differences) or "the same"

@@ -17,6 +17,7 @@ from qstar_core.experiments.statistics.efficiency import efficiency, level_of, r
 from qstar_core.experiments.statistics.estimate import Estimate, chance, over_seeds
 from qstar_core.experiments.statistics.lines import Line
 from qstar_core.experiments.statistics.measures import measured, paired
+from qstar_core.plural import counted
 from qstar_core.records import Record
 from qstar_core.report.text import number
 
@@ -106,11 +107,11 @@ def _efficiency(arms: Arms, labels: Labels, subject: str, baseline: str | None) 
         return Criterion(name=name, status=Status.UNKNOWN, evidence="no arm made the student any better")
     found = efficiency(arms[subject], arms[baseline], level)
     ours, theirs = reach(arms[subject], level), reach(arms[baseline], level)
-    told = (f"level {level:.3f}: {labels[subject]} {_kept(ours.at, ours.kept)}, {labels[baseline]} "
-            f"{_kept(theirs.at, theirs.kept)}")
+    told = f"samples to the level {level:.3f}: {labels[subject]} {ours.told()}, {labels[baseline]} {theirs.told()}"
     if found.ratio is None:
         return Criterion(name=name, status=Status.UNKNOWN, evidence=f"{told}; no ratio: {found.why}")
-    ratio = f"ratio {'at least ' if found.at_least else ''}{found.ratio.told()}"
+    ratio = (f"ratio on {counted(max(1, found.ratio.seeds), 'common seed')} {'at least ' if found.at_least else ''}"
+             f"{found.ratio.told()}{'; 0 is a resample that never reaches the level' if found.ratio.low == 0 else ''}")
     return Criterion(name=name, status=_met(found.ratio.above > EFFICIENCY), evidence=f"{told}; {ratio}")
 
 
@@ -157,7 +158,3 @@ def _repetitions(labels: Labels, against: Mapping[str, Compared]) -> Criterion:
 
 def _met(shown: bool) -> Status:
     return Status.MET if shown else Status.NOT_MET
-
-
-def _kept(at: float | None, kept: float) -> str:
-    return f"never, within {kept:,.0f} samples" if at is None else f"after {at:,.0f} samples"

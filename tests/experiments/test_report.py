@@ -103,7 +103,7 @@ def test_the_page_begins_with_what_came_out(tmp_path: Path) -> None:
     head = page.split("## ")[1]
     assert head.startswith("In short") and head.count("Regime ") == 2
     assert "q\\* has the best accuracy, 0." in head and "is shown to be better than every other arm" in head
-    assert "it is shown to win against 2 of the 2 other arms and to lose to 0. 0 are open." in head
+    assert "it is shown to win against 2 of the 2 other arms and to lose to 0. Open: 0." in head
     assert "not met: gradient variance" in head and "The plan's verdict: **success (" in head
     lost = written(tmp_path / "b", main_study(), planted(WANTED, {**FINAL, "rl": 0.9}, problems=200)).split("## ")[1]
     assert "RL has the best accuracy" in lost and "is 2 of 3 with 0." in lost and "to lose to 1 (RL)" in lost

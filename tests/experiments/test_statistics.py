@@ -125,6 +125,9 @@ def test_what_a_seed_does_to_all_arms_is_no_noise_between_them() -> None:
     shift_S = np.array([-0.1, 0.0, 0.1])
     moved = [replace(line, right_S_R_N=line.right_S_R_N + shift_S[:, None, None]) for line in found]
     assert noise_of(moved).average.variance == pytest.approx(noise_of(found).average.variance)
+    end_A_S = np.stack([line.right_S_R_N[:, -1].mean(1) for line in found])
+    rest_A_S = end_A_S - end_A_S.mean(0) - end_A_S.mean(1, keepdims=True) + end_A_S.mean()
+    assert noise_of(found).average == Noise(pytest.approx((rest_A_S**2).sum() / 4), 4.0), "arms by seeds, of 3 and 3"
 
 
 @pytest.mark.slow

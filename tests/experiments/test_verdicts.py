@@ -48,7 +48,7 @@ def test_an_arm_that_wins_everywhere_meets_what_it_should() -> None:
 def test_an_arm_that_loses_meets_nothing_of_it() -> None:
     one = verdict({"qstar": 0.3, "rl": 0.8, "gold": 0.5}, mixing={"qstar": mixing(ess_ratio=0.7)})
     assert {criterion.status for criterion in one.criteria} == {Status.NOT_MET}
-    assert "behind 2" in found(one, "win rate").evidence and "never, within 300" in found(one, "efficiency").evidence
+    assert "behind 2" in found(one, "win rate").evidence and "never (300 kept)" in found(one, "efficiency").evidence
     assert one.told == "no success (0 of 5 met)"
 
 
@@ -104,8 +104,8 @@ def test_an_efficiency_that_may_as_well_be_below_is_not_met() -> None:
     results = [*planted(wanted[:3], {"qstar": 0.8}, kept=70, problems=60),
                *planted(wanted[3:], {"rl": 0.8, "gold": 0.8}, kept=100, problems=60)]
     efficient = found(verdict({}, arms={line.arm: line for line in arranged(results, wanted)}), "efficiency")
-    low, value = (float(number) for number in re.findall(r"ratio ([\d.]+) \(([\d.]+)", efficient.evidence)[0][::-1])
-    assert low < 1.2 < value and efficient.status is Status.NOT_MET
+    ((value, low),) = re.findall(r"common seeds ([\d.]+) \(([\d.]+)", efficient.evidence)
+    assert float(low) < 1.2 < float(value) and efficient.status is Status.NOT_MET
 
 
 def test_over_all_regimes_the_worst_decides() -> None:

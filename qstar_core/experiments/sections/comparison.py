@@ -17,7 +17,7 @@ from qstar_core.experiments.sections.regime import Regime, compared
 from qstar_core.experiments.sections.summary import in_short
 from qstar_core.experiments.sections.untaught import kept, note
 from qstar_core.experiments.statistics.comparing import accuracy
-from qstar_core.experiments.statistics.efficiency import Efficiency, Reach, area, efficiency, reach
+from qstar_core.experiments.statistics.efficiency import Efficiency, area, efficiency, reach
 from qstar_core.experiments.statistics.estimate import chance
 from qstar_core.experiments.statistics.lines import Line
 from qstar_core.experiments.statistics.measures import MEASURES, measured
@@ -110,7 +110,7 @@ def _comparisons(facts: Facts, one: Regime, order: Sequence[Line]) -> str:
         cells = ["–"] * 4 if found is None else [
             share(found.win_rate), chance(one.adjusted[line.arm]), chance(found.p_students),
             f"{found.for_seeds} : {found.against_seeds}"]
-        way = [_reach(reach(line, one.level)) if one.level is not None else "–",
+        way = [reach(line, one.level).told() if one.level is not None else "–",
                _ratio(efficiency(line, baseline, one.level)) if baseline and one.level is not None else "–",
                share(area(line, one.budget))]
         rows.append([escape(facts.label(line.arm)), *cells, *way])
@@ -129,13 +129,6 @@ def _measures(facts: Facts, order: Sequence[Line], keys: Sequence[str]) -> str:
     shown_ = [key for key in keys if any(measured(line, key) is not None for line in order)]
     rows = [[escape(facts.label(line.arm)), *(shown(measured(line, key)) for key in shown_)] for line in order]
     return table(["arm", *(MEASURES[key].title for key in shown_)], rows) if shown_ else ""
-
-
-def _reach(found: Reach) -> str:
-    if found.at is None:
-        return f"never ({found.kept:,.0f} kept)"
-    low = "–" if found.low is None else f"{found.low:,.0f}"
-    return f"{found.at:,.0f} ({low} to {'never' if found.high is None else f'{found.high:,.0f}'})"
 
 
 def _ratio(found: Efficiency) -> str:

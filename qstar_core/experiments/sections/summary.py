@@ -37,4 +37,4 @@ def _standing(facts: Facts, one: Regime, subject: str) -> str:
     return (f"Regime {escape(one.name)}: {escape(facts.label(best.arm))} has the best accuracy, {share(found)}, and is "
             f"{shown}. {subject} is {place} of {len(one.order)} with {share(one.order[place - 1][1])}; it is shown to "
             f"win against {len(ahead)} of the {len(one.against)} other arms and to lose to {len(behind)}{lost}. "
-            f"{len(one.against) - len(ahead) - len(behind)} are open.")
+            f"Open: {len(one.against) - len(ahead) - len(behind)}.")

@@ -30,6 +30,12 @@ class Reach(Record):
     high: float | None
     kept: float
 
+    def told(self) -> str:
+        if self.at is None:
+            return f"never ({self.kept:,.0f} kept)"
+        low = "–" if self.low is None else f"{self.low:,.0f}"
+        return f"{self.at:,.0f} ({low} to {'never' if self.high is None else f'{self.high:,.0f}'})"
+
 
 class Efficiency(Record):
     """`ratio` is None where nothing can be said, and `why` says why not."""
