@@ -77,6 +77,7 @@ def _work(settings: Settings, name: str, plan: Planned, jobs: int) -> int:
         turn = _Turn(settings, progress, runner, pool)
         held = turn.over(plan.left)
         while held:
+            progress.waits(len(held))
             time.sleep(_LOOKS_S)
             if free := waiting.free(held):
                 held = [work for work in held if work not in free] + turn.over(free)

@@ -67,6 +67,9 @@ class Progress:
         """What one of the pieces is at."""
         self._tell(f"{self._labels[key]}, {what} {done + 1} of {total}")
 
+    def waits(self, count: int) -> None:
+        self._tell(f"another run is at {count} of them")
+
     @property
     def left(self) -> str:
         return told_left(self._plan, self._jobs, self._total - self._done, self._made, time.monotonic() - self._since)
