@@ -38,6 +38,7 @@ from flows.commands.train import train
 from flows.console import err
 from qstar_core.errors import QstarError, ServerError
 from qstar_core.home import subfolder
+from qstar_core.report.text import visible
 
 click.rich_click.COMMAND_GROUPS = {
     "qstar": [
@@ -113,7 +114,7 @@ def _keep(error: BaseException) -> str:
 
 
 def _fail(line: str, code: int) -> None:
-    err.print(f"qstar: {line}", style="red", markup=False, soft_wrap=True, highlight=False)
+    err.print(f"qstar: {visible(line)}", style="red", markup=False, soft_wrap=True, highlight=False)
     sys.stderr.flush()
     # Libraries keep threads that would delay the end; everything of ours is on disk by now.
     os._exit(code) if code in (ServerError.exit_code, 130) else sys.exit(code)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from tasks.events import Event, Told, listening
 from tasks.speed import Speed
 
 _WIDE = 100_000
+_LINE_S = 60.0
 out = Console()
 err = Console(stderr=True)
 
@@ -21,10 +23,11 @@ err = Console(stderr=True)
 class RoundView:
     """Shows the events of a round as they come."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, clock: Callable[[], float] = time.monotonic) -> None:
+        self._progress, self._clock = progress, clock
         self._bars: dict[str, TaskID] = {}
         self._speed = Speed()
+        self._told_at = -_LINE_S
 
     def __call__(self, event: Told) -> None:
         if not isinstance(event, Event):
@@ -36,6 +39,8 @@ class RoundView:
             self._progress.console.print(line, soft_wrap=True)
         elif event.stage == "generate":
             self._generate(event)
+        elif event.stage == "experiment" and not self._progress.console.is_terminal:
+            self._line(event)
         elif event.stage in ("train", "experiment"):  # one bar, whatever it tells
             self._advance(event.stage, event.item, event.done, event.total)
         else:
@@ -49,6 +54,14 @@ class RoundView:
         if key not in self._bars:
             self._bars[key] = self._progress.add_task(label, total=total)
         self._progress.update(self._bars[key], description=label, completed=done, total=total)
+
+    def _line(self, event: Event) -> None:
+        """Where nobody sees a bar: at once, and then one a minute."""
+        now = self._clock()
+        if now - self._told_at >= _LINE_S:
+            self._told_at = now
+            self._progress.console.print(f"  {event.stage:<9} {event.done} done, {event.item}", soft_wrap=True,
+                                         markup=False, highlight=False)
 
     def _end(self, stage: str) -> None:
         for key in [key for key in self._bars if key.split()[0] == stage]:

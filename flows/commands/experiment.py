@@ -16,6 +16,7 @@ from flows.console import add_row, err, out, print_table
 from flows.packaged import find_config
 from qstar_core.config import Settings
 from qstar_core.configload import load_settings
+from qstar_core.errors import IntegrityError
 from qstar_core.plural import counted
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
 @click.option("--page", type=click.Path(file_okay=False, path_type=Path), default=None,
               help="Folder of EXPERIMENTS.md and its figures [default: experiments/NAME]; --only writes none")
 @click.option("--dry-run", is_flag=True, help="Only tell what is done and what is to do")
+@click.option("--again", type=click.IntRange(min=1), metavar="N", default=None,
+              help="Run N of the finished cells afresh and tell whether they come out the same bit for bit")
 @config_option
 def experiment(spec: str, jobs: int | None, only: tuple[str, ...], force: bool, page: Path | None,
-               dry_run: bool, config_path: str | None) -> None:
+               dry_run: bool, again: int | None, config_path: str | None) -> None:
     """Run the studies of SPEC: a YAML file, or one of the packaged specs, such as smoke, mvp, quick and full.
 
     What has a result in the store is not run again, so a run that was stopped goes on where it was.
@@ -48,13 +51,27 @@ def experiment(spec: str, jobs: int | None, only: tuple[str, ...], force: bool, 
     if dry_run:
         _tell_plan(settings, wanted, only, force, jobs)
         return
-    done, run = run_flow(lambda: None, _flow, settings, spec, only, jobs, force)
+    if again is not None:
+        _again(settings, wanted, only, force, jobs, again)
+        return
+    folder = None if only else page or Path("experiments") / wanted.name
+    done, run = run_flow(lambda: _try(settings, folder), _flow, settings, spec, only, jobs, force)
     told = {"Done": f"{done.pieces} pieces of work, {done.new} of them now", "Results": done.place, "Flow run": run}
-    if not only:
+    if folder is not None:
         typed = f"qstar experiment {spec}{' --force' if force else ''}"
-        told["Page"] = str(_page(settings, wanted, typed, force, page or Path("experiments") / wanted.name))
+        told["Page"] = str(_page(settings, wanted, typed, force, folder))
     for name, value in told.items():
         out.print(f"{name:<16} {value}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _try(settings: Settings, page: Path | None) -> None:
+    """Hours later would be late to hear of it."""
+    from qstar_core.experiments.trial import try_page, try_store
+    from qstar_core.stages.workspace import Workspace
+
+    try_store(Workspace.open(settings).store)
+    if page is not None:
+        try_page(page)
 
 
 def _flow() -> Callable[..., Any]:
@@ -70,6 +87,28 @@ def _page(settings: Settings, wanted: Spec, typed: str, force: bool, folder: Pat
 
     origin = origin_of(wanted.title or f"Experiments: {wanted.name}", typed, wanted.name)
     return write_page(Workspace.open(settings).store, wanted, origin, force, folder)
+
+
+def _again(settings: Settings, wanted: Spec, only: tuple[str, ...], force: bool, jobs: int | None, count: int) -> None:
+    from qstar_core.experiments.again import again, drawn
+    from qstar_core.experiments.planning import planned
+    from qstar_core.stages.workspace import Workspace
+
+    store = Workspace.open(settings).store
+    plan = planned(store, wanted, only, force)
+    works = drawn(plan, count)
+    err.print(f"  running {len(works)} of {plan.done} finished pieces again", highlight=False)
+    others = []
+    for one in again(store, works, min(jobs or os.cpu_count() or 1, len(works))):
+        told = "; ".join(one.differences) or "the same"
+        out.print(f"{one.work.told}: {told}", highlight=False, soft_wrap=True, markup=False)
+        if one.differences:
+            others.append(one.work.told)
+    if others:
+        raise IntegrityError(f"{len(others)} of {len(works)} came out otherwise: {', '.join(others)}",
+                             "on another machine or with other versions last digits differ; else remove those records "
+                             "and run it again")
+    out.print(f"{len(works)} of {len(works)} the same bit for bit", highlight=False)
 
 
 def _tell_plan(settings: Settings, wanted: Spec, only: tuple[str, ...], force: bool, jobs: int | None) -> None:

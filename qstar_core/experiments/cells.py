@@ -16,7 +16,7 @@ from qstar_core.configload import load_settings, merge, read_yaml
 from qstar_core.errors import ConfigError
 from qstar_core.evaluation.speaker import students_alone
 from qstar_core.experiments.arms import HERE
-from qstar_core.experiments.grid import Arm, Data, GridStudy, Pool, Scalar, Sizes
+from qstar_core.experiments.grid import OUTSIDE, Arm, Data, GridStudy, Pool, Scalar, Sizes
 from qstar_core.experiments.records import Cell
 from qstar_core.experiments.work import Work
 from qstar_core.models import resolve
@@ -26,9 +26,6 @@ from qstar_core.sources.reading import read_source
 
 FORM = 1  # goes up when the same settings would give other results
 SHELF = "cells"
-# Where something runs, and what no cell asks for.
-_OUTSIDE = {"dataset", "serve", "round", "filtering", "best_of", "mixing", "export", "output", "reward", "rlhf",
-            "promotion", "loop", "store", "operations", "metrics"}
 _NAMES = {"student": {"model", "revision", "line", "initial", "base"}, "teacher": {"model", "revision"},
           "engine": {"batch_size", "threads", "device", "compile"}}
 
@@ -80,7 +77,21 @@ def cells_of(study: GridStudy) -> Iterator[Asked]:
 def plan(study: GridStudy) -> list[Work]:
     """One piece of work a cell; the models are made or fetched where they are not here."""
     hashes: dict[str, str] = {}
-    return [_work(asked, hashes) for asked in cells_of(study)]
+    found = [(asked.cell, _work(asked, hashes)) for asked in cells_of(study)]
+    for axis in study.axes:
+        _check_effect(study, axis, [(cell, work.key) for cell, work in found])
+    return [work for _, work in found]
+
+
+def _check_effect(study: GridStudy, axis: str, keys: list[tuple[Cell, str]]) -> None:
+    """Somewhere, two values of the axis are two cells."""
+    places: dict[str, set[str]] = {}
+    for cell, key in keys:
+        elsewhere = {name: value for name, value in cell.axes.items() if name != axis}
+        places.setdefault(told(cell.model_copy(update={"axes": elsewhere})), set()).add(key)
+    if len(study.axes[axis]) > 1 and all(len(found) == 1 for found in places.values()):
+        raise ConfigError(f"{study.name}: the axis {axis} changes nothing for {', '.join(study.arms)}: its values are "
+                          "one and the same cell", "remove it, or name an arm whose result depends on it")
 
 
 def told(cell: Cell) -> str:
@@ -95,7 +106,7 @@ def _work(asked: Asked, hashes: dict[str, str]) -> Work:
 
 def _key(how: CellSettings, hashes: dict[str, str]) -> str:
     """`hashes` remembers those of models and sources that were asked for."""
-    settings = how.settings.model_dump(mode="json", exclude=_OUTSIDE)
+    settings = how.settings.model_dump(mode="json", exclude=set(OUTSIDE))
     for section, names in _NAMES.items():
         settings[section] = {name: value for name, value in settings[section].items() if name not in names}
     sources = [how.settings.source, *(one.source or how.settings.source for one in how.settings.evaluation.sets)]

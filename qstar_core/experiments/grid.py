@@ -6,14 +6,21 @@ order; beside them they may hold `sizes` and `pool`. What is not said is that of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Literal
+from math import prod
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from qstar_core.experiments.study import StudySettings
+from qstar_core.experiments.study import StudySettings, Title, shown_as_it_is
 from qstar_core.records import JsonObject
 from qstar_core.section import Name, Section
+
+# Sections of the settings that say where something runs, or that no cell asks for.
+OUTSIDE = frozenset({
+    "dataset", "serve", "round", "filtering", "best_of", "mixing", "export", "output", "reward", "rlhf", "promotion",
+    "loop", "store", "operations", "metrics"})
 
 Scalar = str | float | int | bool
 Seed = Annotated[int, Field(ge=0, lt=10_000)]
@@ -33,8 +40,8 @@ class Data(StrEnum):
 class Arm(Section):
     """One method. `settings` are laid over the regime's; a recipe is named at `settings.training.recipe`."""
 
-    label: str = Field("", description="Its name in tables; empty: the key")
-    about: str = Field("", description="What it really is, in a line")
+    label: Title = Field("", description="Its name in tables; empty: the key")
+    about: Title = Field("", description="What it really is, in a line")
     data: Data = Field(Data.MIXTURE, description="Where its rows come from")
     proposer: Literal["student", "teacher"] = Field(
         "student", description="Whose weights read the student's prompt while sampling; teacher: its own, unhinted")
@@ -104,9 +111,11 @@ class GridStudy(StudySettings):
 
     @field_validator("seeds", "axes")
     @classmethod
-    def _once(cls, value: object) -> object:
+    def _once(cls, value: Any) -> Any:
         lists = value.items() if isinstance(value, dict) else (("seeds", value),)
         for name, found in lists:
+            for text in (name, *(one for one in found if isinstance(one, str))):
+                shown_as_it_is(text)
             if isinstance(found, tuple | dict) and not found:
                 raise ValueError(f"{name} has no value")
             if isinstance(found, tuple) and len(set(found)) < len(found):  # 1 and 1.0 are the same value
@@ -118,6 +127,8 @@ class GridStudy(StudySettings):
         for name in (self.reference, self.baseline):
             if name is not None and name not in self.arms:
                 raise ValueError(f"{name!r} is none of the arms: {', '.join(self.arms)}")
+        if self.baseline is not None and (self.reference is None or self.axes):
+            raise ValueError("baseline is for a study with a reference and without axes: no other counts samples")
         for name in self.apart:
             if name not in self.axes:
                 raise ValueError(f"apart: {name!r} is none of the axes: {', '.join(self.axes)}")
@@ -125,3 +136,35 @@ class GridStudy(StudySettings):
         if strange or (self.development and set(self.development) == set(self.seeds)):
             raise ValueError("development names some of the seeds, not all of them and no other")
         return self
+
+    @model_validator(mode="after")
+    def _used(self) -> GridStudy:
+        for where, key in self._keys():
+            section = key.partition(".")[0]
+            if section in OUTSIDE:
+                raise ValueError(f"{where} sets {key}, which no cell uses; remove it ({section} is no part of what a "
+                                 "study compares)")
+        return self
+
+    def _keys(self) -> Iterator[tuple[str, str]]:
+        """What is set, and where."""
+        trees = [("settings", self.settings)]
+        trees += [(f"the regime {name}", tree) for name, tree in self.regimes.items()]
+        trees += [(f"the arm {name}", arm.settings) for name, arm in self.arms.items()]
+        for name, values in self.axes.items():
+            if isinstance(values, dict):
+                trees += [(f"the axis {name} at {label}", tree) for label, tree in values.items()]
+            else:
+                yield f"the axis {name}", name
+        yield from ((where, key) for where, tree in trees for key in tree)
+
+    @property
+    def cells(self) -> int:
+        """How many there are, counted without making one."""
+        seeds = sum(min(arm.seeds or len(self.seeds), len(self.seeds)) for arm in self.arms.values())
+        return seeds * len(self.regimes) * prod(map(len, self.axes.values()))
+
+    @property
+    def dimensions(self) -> str:
+        counts = {"regimes": self.regimes, "arms": self.arms, "seeds": self.seeds, **self.axes}
+        return " × ".join(f"{len(values)} {name}" for name, values in counts.items())

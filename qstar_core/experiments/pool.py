@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -42,29 +42,32 @@ class Pool:
         self._stack = ExitStack()
         home = self._stack.enter_context(TemporaryDirectory(prefix="experiment-", dir=subfolder("scratch"),
                                                             ignore_cleanup_errors=True))
-        self._said = get_context().SimpleQueue()
+        self._said: Any = get_context().SimpleQueue()
         self._listener = threading.Thread(target=self._listen, args=(on_step,), daemon=True)
         self._listener.start()
         environment = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e15", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false",
                        "QSTAR_MODEL_CACHE": str(model_cache())}
-        self._executor = ProcessPoolExecutor(jobs, initializer=_begin, initargs=(home, os.getpid(), self._said),
-                                             env=environment)
+        self._executor: Any = ProcessPoolExecutor(jobs, initializer=_begin, initargs=(home, os.getpid(), self._said),
+                                                  env=environment)
 
     def run(self, work: Work) -> Record:
         """Waits for a worker, and for the end of the work. EngineError where the worker died of it."""
-        try:
-            future: Future[Record] = self._executor.submit(_run, work)
-            return future.result()
-        except (BrokenProcessPool, ShutdownExecutorError):
-            raise EngineError(f"the process that worked on {work.told} died",
-                              "look for missing memory; run it again, what is done is kept") from None
+        with suppress(BrokenProcessPool, ShutdownExecutorError):
+            if self._executor is not None:
+                future: Future[Record] = self._executor.submit(_run, work)
+                return future.result()
+        # Not from within: what the executor raised would hold it, and its semaphores, as long as this one is kept.
+        raise EngineError(f"the process that worked on {work.told} died",
+                          "look for missing memory; run it again, what is done is kept")
 
     def close(self, kill: bool) -> None:
-        self._executor.shutdown(kill_workers=kill)
+        executor, self._executor = self._executor, None
+        executor.shutdown(kill_workers=kill)
         self._said.put(None)
         self._listener.join()
         self._said.close()
         self._stack.close()
+        self._said = None  # no semaphore is left when the process is ended at once, as after Ctrl-C
 
     def __enter__(self) -> Pool:
         return self

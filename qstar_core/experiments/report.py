@@ -27,13 +27,15 @@ _KINDS: dict[Kind, Callable[[Facts, Sequence[Line]], Section]] = {
     Kind.COMPARISON: Comparison, Kind.GRID: Grid, Kind.SEARCH: Search}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _READ = """Every number is computed from stored results. Unless said otherwise, what stands in brackets is a 95 %
-interval. Those of accuracy, win rate, efficiency and area count seeds and problems both (pigeonhole bootstrap with
-Student's t and Satterthwaite's degrees of freedom). A win rate takes the noise between seeds from all arms beside it,
-unless its own two are seen to vary more (F-test). Others count problems alone where there is one seed; those of
-measures count seeds alone, and there are none with one. *p* asks whether the arms differ under new seeds and problems;
-*p, these students* is a permutation over problems and asks only about the students that were trained. A win rate counts
-a problem that both or neither solve as half. The level of sample efficiency is taken from the results, the same for all
-arms.
+interval, not adjusted for the number of questions, as *p (Holm)* is; it is the latter that decides. Intervals of
+accuracy, win rate, efficiency and area count seeds and problems both (pigeonhole bootstrap with Student's t and
+Satterthwaite's degrees of freedom). In a win rate an arm is taken to vary from seed to seed as its own seeds do, and
+never less than the arms beside it on average; one with a single seed as the average. Others count problems alone where
+there is one seed; those of measures count seeds alone, and there are none with one. A gradient variance is the noise
+of a batch's gradient over its mean squared; where gradients are nothing but noise it is about the number of batches,
+and says no more. *p* asks whether the arms differ under new seeds and problems; *p, these students* is a permutation
+over problems and asks only about the students that were trained. A win rate counts a problem that both or neither
+solve as half. The level of sample efficiency is taken from the results, the same for all arms.
 """
 
 
@@ -78,7 +80,9 @@ def write_report(origin: Origin, studies: Sequence[tuple[Facts, Sequence[CellRes
 
 
 def _page(origin: Origin, cells: Sequence[CellResult], parts: Sequence[Part]) -> str:
+    told = [f"- {line}" for part in parts for line in part.in_short]
     head = [f"# {escape(origin.title)}\n", "Written by `qstar experiment`; nothing here is typed by hand.\n",
+            *(["## In short\n", *told, "", "## Where it comes from and how to read it\n"] if told else []),
             _facts(origin, cells), *([_READ] if cells else [])]
     return "\n".join([*head, *(f"## {escape(part.title)}\n\n{part.markdown}" for part in parts)])
 

@@ -47,11 +47,20 @@ def facts_of(study: GridStudy) -> Facts:
     expected = tuple(asked.cell for asked in cells_of(study))
     baselines = [arm for arm in study.arms if arm in (*BASELINES, study.baseline) and arm != study.reference]
     return Facts(
-        name=study.name, title=study.title or study.name, kind=kind, subject=study.reference, rl=study.baseline,
+        name=study.name, title=study.title or study.name, kind=kind, subject=study.reference, baseline=study.baseline,
         arms={name: arm.label or name for name, arm in study.arms.items()},
         about={name: arm.about for name, arm in study.arms.items() if arm.about},
-        baselines=tuple(baselines), expected=expected, development=study.development,
+        baselines=tuple(baselines), worse=tuple(name for name, arm in study.arms.items() if arm.spoiled),
+        same=tuple(name for name in study.arms if _same(study, name)), expected=expected, development=study.development,
         apart=study.apart)
+
+
+def _same(study: GridStudy, name: str) -> bool:
+    """The reference once more, with other random numbers."""
+    reference = study.arms.get(study.reference or "")
+    arm = study.arms[name]
+    return reference is not None and arm.salt != reference.salt and reference == arm.model_copy(
+        update={"salt": reference.salt, "label": reference.label, "about": reference.about})
 
 
 def _other(store: ObjectStore, study: Study) -> Section:

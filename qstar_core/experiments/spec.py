@@ -16,10 +16,12 @@ from qstar_core.errors import ConfigError
 from qstar_core.experiments.arms import HERE
 from qstar_core.experiments.grid import Arm, GridStudy, Pool, Sizes
 from qstar_core.experiments.speculation.settings import CostPair, SpeculationStudy
-from qstar_core.experiments.study import StudySettings
+from qstar_core.experiments.study import StudySettings, Title
 from qstar_core.experiments.theory.settings import Sharpness, TheoryStudy
 from qstar_core.records import JsonObject
 from qstar_core.section import Name, Section
+
+MOST_CELLS = 20_000  # of a spec: more would take weeks, and the memory of a machine only to be named
 
 # Another kind joins here and in kinds.KINDS.
 Study = Annotated[GridStudy | TheoryStudy | SpeculationStudy, Field(discriminator="kind")]
@@ -29,7 +31,7 @@ _PARTS: tuple[type[Section], ...] = (*_STUDIES, Arm, Sizes, Pool, CostPair, Shar
 
 class Spec(Section):
     name: Name = Field(description="Name of the spec; its results are written under it")
-    title: str = Field("", description="What it asks, in a line")
+    title: Title = Field("", description="What it asks, in a line")
     include: tuple[str, ...] = Field((), description="Specs whose studies come before its own: files beside it, or "
                                                      "packaged ones by name")
     studies: tuple[Study, ...] = Field((), description="The studies, in the order of the report")
@@ -41,6 +43,12 @@ class Spec(Section):
             raise ValueError("a spec has one study at least")
         if len(set(names)) < len(names):
             raise ValueError(f"two studies have one name: {', '.join(names)}")
+        grids = [study for study in self.studies if isinstance(study, GridStudy)]
+        cells = sum(study.cells for study in grids)
+        if cells > MOST_CELLS:
+            largest = max(grids, key=lambda study: study.cells)
+            raise ValueError(f"its {cells:,} cells are more than {MOST_CELLS:,}, which is the most; the study "
+                             f"{largest.name} has {largest.cells:,}: {largest.dimensions}")
         return self
 
 

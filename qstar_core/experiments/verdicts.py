@@ -14,9 +14,10 @@ import numpy as np
 
 from qstar_core.experiments.statistics.comparing import LEVEL, Compared, holm
 from qstar_core.experiments.statistics.efficiency import efficiency, level_of, reach
-from qstar_core.experiments.statistics.estimate import Estimate, over_seeds
+from qstar_core.experiments.statistics.estimate import Estimate, chance, over_seeds
 from qstar_core.experiments.statistics.lines import Line
 from qstar_core.experiments.statistics.measures import measured, paired
+from qstar_core.plural import counted
 from qstar_core.records import Record
 from qstar_core.report.text import number
 
@@ -63,11 +64,12 @@ Arms = Mapping[str, Line]
 Labels = Mapping[str, str]
 
 
-def judged(regime: str, arms: Arms, labels: Labels, subject: str, rl: str | None,
+def judged(regime: str, arms: Arms, labels: Labels, subject: str, baseline: str | None,
            against: Mapping[str, Compared]) -> Verdict:
-    """`arms` are the lines of one regime, `against` the subject against each of the plan's baselines there."""
+    """`arms` are the lines of one regime, `against` the subject against each of the plan's baselines there; the samples
+    of `baseline` count as one."""
     return Verdict(regime=regime, criteria=(
-        _win_rate(labels, against), _efficiency(arms, labels, subject, rl), _ess_ratio(arms[subject]),
+        _win_rate(labels, against), _efficiency(arms, labels, subject, baseline), _ess_ratio(arms[subject]),
         _gradient(arms, labels, subject, list(against)), _repetitions(labels, against)))
 
 
@@ -88,27 +90,28 @@ def _win_rate(labels: Labels, against: Mapping[str, Compared]) -> Criterion:
     adjusted = dict(zip(against, holm([one.p for one in against.values()]), strict=True))
     ahead = [other for other, one in against.items() if one.ahead and adjusted[other] < LEVEL]
     behind = [other for other, one in against.items() if not one.ahead and adjusted[other] < LEVEL]
-    told = ", ".join(f"{labels[other]} {one.win_rate.told()} p {adjusted[other]:.3f}"
+    told = ", ".join(f"{labels[other]} {one.win_rate.told()} p {chance(adjusted[other])}"
                      for other, one in against.items())
     return Criterion(name=name, status=_met(len(ahead) == len(against)),
                      evidence=f"ahead of {len(ahead)} of {len(against)}, behind {len(behind)}, open "
-                              f"{len(against) - len(ahead) - len(behind)}: {told}")
+                              f"{len(against) - len(ahead) - len(behind)} (win rate, p after Holm over these "
+                              f"{len(against)}): {told}")
 
 
-def _efficiency(arms: Arms, labels: Labels, subject: str, rl: str | None) -> Criterion:
-    name = f"sample efficiency above {EFFICIENCY}× that of the RL baseline"
-    if rl is None or rl not in arms:
-        return Criterion(name=name, status=Status.UNKNOWN, evidence="the RL baseline is not in this regime")
+def _efficiency(arms: Arms, labels: Labels, subject: str, baseline: str | None) -> Criterion:
+    name = f"sample efficiency above {EFFICIENCY}× that of {labels.get(baseline or '', 'the baseline')}"
+    if baseline is None or baseline not in arms:
+        return Criterion(name=name, status=Status.UNKNOWN, evidence="the baseline is not in this regime")
     level = level_of(list(arms.values()))
     if level is None:
         return Criterion(name=name, status=Status.UNKNOWN, evidence="no arm made the student any better")
-    found = efficiency(arms[subject], arms[rl], level)
-    ours, theirs = reach(arms[subject], level), reach(arms[rl], level)
-    told = (f"level {level:.3f}: {labels[subject]} {_kept(ours.at, ours.kept)}, {labels[rl]} "
-            f"{_kept(theirs.at, theirs.kept)}")
+    found = efficiency(arms[subject], arms[baseline], level)
+    ours, theirs = reach(arms[subject], level), reach(arms[baseline], level)
+    told = f"samples to the level {level:.3f}: {labels[subject]} {ours.told()}, {labels[baseline]} {theirs.told()}"
     if found.ratio is None:
-        return Criterion(name=name, status=Status.UNKNOWN, evidence=f"{told}; no ratio")
-    ratio = f"ratio {'at least ' if found.at_least else ''}{found.ratio.told()}"
+        return Criterion(name=name, status=Status.UNKNOWN, evidence=f"{told}; no ratio: {found.why}")
+    ratio = (f"ratio on {counted(max(1, found.ratio.seeds), 'common seed')} {'at least ' if found.at_least else ''}"
+             f"{found.ratio.told()}{'; 0 is a resample that never reaches the level' if found.ratio.low == 0 else ''}")
     return Criterion(name=name, status=_met(found.ratio.above > EFFICIENCY), evidence=f"{told}; {ratio}")
 
 
@@ -137,7 +140,7 @@ def _gradient(arms: Arms, labels: Labels, subject: str, others: Sequence[str]) -
                          evidence="no baseline has a gradient variance in two seeds that the arm has one in")
     told = ", ".join(f"{labels[other]} {ratio.told()}" for other, ratio in ratios.items())
     left = [labels[other] for other in others if other not in ratios]
-    without = f"; without one: {', '.join(left)}" if left else ""
+    without = f"; not in two common seeds: {', '.join(left)}" if left else ""
     return Criterion(name=name, status=_met(all(ratio.below < 1 for ratio in ratios.values())),
                      evidence=f"its own over that of {told}{without}")
 
@@ -155,7 +158,3 @@ def _repetitions(labels: Labels, against: Mapping[str, Compared]) -> Criterion:
 
 def _met(shown: bool) -> Status:
     return Status.MET if shown else Status.NOT_MET
-
-
-def _kept(at: float | None, kept: float) -> str:
-    return f"never, within {kept:,.0f} samples" if at is None else f"after {at:,.0f} samples"

@@ -26,8 +26,10 @@ def some_lines(**how: object) -> tuple[Line, ...]:
 
 def all_three(lines: tuple[Line, ...]) -> list[Drawing | None]:
     found = looks([ARMS], "qstar")
-    return [learning_curves(lines, {"baselines": ARMS[:2], "controls": ("qstar", ARMS[2])}, found, LABELS, "learning"),
-            ess_scatter(lines, found, LABELS, "ess"), alpha_by_position(lines, "qstar", found, LABELS, "alpha")]
+    groups = {"baselines": ARMS[:2], "controls": ("qstar", ARMS[2])}
+    return [learning_curves(lines, "qstar", groups, found, LABELS, "learning"),
+            ess_scatter(lines, "qstar", found, LABELS, "ess"),
+            alpha_by_position(lines, "qstar", found, LABELS, "alpha")]
 
 
 def test_two_drawings_are_the_same_bytes_and_name_no_day_and_no_other_place() -> None:
@@ -76,6 +78,43 @@ def test_arms_of_a_panel_differ_without_their_colours() -> None:
         assert len({(found[arm].colour, found[arm].marker, str(found[arm].dashes)) for arm in group}) == len(group)
         assert len({found[arm].colour for arm in group}) == len(COLOURS)
     assert [arm for arm in found if found[arm].colour == COLOURS[0]] == ["a0"]
+
+
+def test_sixteen_arms_are_told_apart_in_grey() -> None:
+    found = looks([[f"a{at}" for at in range(9)], ["a0", *(f"b{at}" for at in range(7))]], "a0")
+    assert len({(look.marker, look.hollow) for look in found.values()}) == len(found) == 16
+    assert {look.mark["markerfacecolor"] == "none" for look in found.values() if look.hollow} == {True}
+
+
+def many(subject: float = 0.2, **kept: int) -> tuple[Line, ...]:
+    final = {"qstar": subject, "a": 0.9, "b": 0.8, "c": 0.7, "d": 0.6}
+    wanted = cells(tuple(final))
+    results = [result for cell in wanted for result in planted([cell], final, kept=kept.get(cell.arm, 100))]
+    return arranged(results, wanted)
+
+
+def learnt(lines: tuple[Line, ...]) -> Drawing:
+    arms = tuple(dict.fromkeys(line.arm for line in lines))
+    labels = dict(zip(arms, arms, strict=True))
+    return learning_curves(lines, "qstar", {"all": arms}, looks([arms], "qstar"), labels, "x")
+
+
+def test_an_arm_that_keeps_far_more_does_not_squeeze_the_others() -> None:
+    assert "samples kept, logarithmic beyond 300" in learnt(many(d=5000)).svg
+    assert "logarithmic" not in learnt(many()).svg and "logarithmic" not in learnt(many(d=250)).svg
+
+
+def test_a_figure_is_told_by_its_best_arms_and_the_one_it_is_about() -> None:
+    told = learnt(many()).text
+    assert "of 5 arms: a 0." in told and ", qstar 0." in told and ", d 0." not in told and told.count("(0.") == 4
+    lines = many()
+    arms = tuple(line.arm for line in lines)
+    labels = dict(zip(arms, arms, strict=True))
+    scatter = ess_scatter(lines, "qstar", looks([arms], "qstar"), labels, "ess")
+    assert scatter.text == "gap, ESS ratio, of 5 arms that mix: qstar 1."
+    assert "those of 4 other arms between 0.45 and 0.60" in alpha_by_position(
+        lines, "qstar", looks([arms], "qstar"), labels, "alpha").text
+    assert scatter.svg.rindex('id="PathCollection_') < scatter.svg.index('id="LineCollection_'), "faint marks lie below"
 
 
 def test_intervals_are_drawn_and_told() -> None:

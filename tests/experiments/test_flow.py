@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -51,9 +53,43 @@ def test_mistakes_are_one_line(here: ProjectHere) -> None:
     assert "unknown setting alpha.methd" in here.refused("experiment", path, "--dry-run", code=2)
     path = written(here.folder, sizes={**SIZES, "prompts": 99_999})
     assert "need 99999" in here.refused("experiment", path, "--only", "main/gold", "--jobs", "1", code=3)
+    (here.folder / "file").write_text("")
+    assert "cannot write the page into file" in here.refused("experiment", path, "--page", "file/page", code=6)
     path = written(here.folder, not_run_here="it needs a GPU")
     assert "main: not run here, it needs a GPU" in here.run("experiment", path, "--dry-run").stdout
     assert "0 pieces of work" in here.run("experiment", path).stdout
+
+
+def test_a_result_that_is_no_longer_what_comes_out_is_found(here: ProjectHere) -> None:
+    path = written(here.folder, arms=["gold"])
+    assert "no cell of it is done" in here.refused("experiment", path, "--again", "1", code=3)
+    told = Project.run(here, "experiment", path, "--jobs", "1")  # whose stderr is no terminal
+    assert "experiment 0 done, 1 to do; small" in told.stderr
+    assert "1 of 1 the same bit for bit" in here.run("experiment", path, "--again", "5").stdout
+    (record,) = records(here.folder)
+    found = json.loads(record.read_bytes())
+    found["points"][1]["kl_initial"] += 1e-9
+    record.write_text(json.dumps(found))
+    assert "1 of 1 came out otherwise: main default/gold/1" in here.refused("experiment", path, "--again", "1", code=6)
+    assert json.loads(record.read_bytes()) == found
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_share_the_work_and_a_killed_ones_claim_is_taken(project: Project) -> None:
+    path = written(project.folder, arms=["gold"], seeds=[1, 2, 3, 4, 5, 6])
+    killed = project.start("experiment", path, "--jobs", "2")
+    while not list((project.folder / ".qstar" / "store" / "experiments" / "claims").glob("*.json")):
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.1)
+    killed.kill()
+    killed.communicate()
+    both = [project.start("experiment", path, "--jobs", "1", "--page", f"page{number}") for number in (1, 2)]
+    told = [process.communicate(timeout=300)[0] for process in both]
+    counts = [int(re.search(r"6 pieces of work, (\d) of them now", one)[1]) for one in told]
+    assert min(counts) > 0 and sum(counts) == 6, told
+    assert not list((project.folder / ".qstar" / "store" / "experiments" / "claims").glob("*.json"))
+    pages = [(project.folder / f"page{number}" / "EXPERIMENTS.md").read_text() for number in (1, 2)]
+    assert pages[0] == pages[1]
 
 
 @pytest.mark.slow

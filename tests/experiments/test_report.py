@@ -25,7 +25,7 @@ WANTED = cells(tuple(FINAL), ("same", "leak"))
 
 def main_study(expected: tuple[Cell, ...] = WANTED) -> Facts:
     return Facts(name="main", title=f"Main {NASTY}", kind=Kind.COMPARISON,
-                 arms={"qstar": "q*", "rl": "RL", "nasty": NASTY}, subject="qstar", rl="rl", baselines=("rl",),
+                 arms={"qstar": "q*", "rl": "RL", "nasty": NASTY}, subject="qstar", baseline="rl", baselines=("rl",),
                  expected=expected)
 
 
@@ -47,7 +47,8 @@ def test_two_writes_are_the_same_bytes_whatever_the_order_of_the_results(tmp_pat
 
 
 def test_every_text_stays_a_text(tmp_path: Path) -> None:
-    page = written(tmp_path, main_study(), planted(WANTED, FINAL))
+    facts = main_study().model_copy(update={"baseline": "nasty", "worse": ("nasty",), "same": ("nasty",)})
+    page = written(tmp_path, facts, planted(WANTED, FINAL))
     assert "<script>" not in page and "\n# f" not in page and not re.search(r"(?<!\\)\]\(http", page)
     assert r"\<script\>x\</script\> \| \`a\` \*\*b\*\*" in page
     for table in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
@@ -65,11 +66,82 @@ def test_a_page_names_where_it_comes_from_shows_its_figures_and_the_verdict(tmp_
 
 def test_a_planted_worse_arm_is_the_last_row(tmp_path: Path) -> None:
     page = written(tmp_path, main_study(), planted(WANTED, {**FINAL, "nasty": 0.05}, problems=200))
-    tables = page.split("the best arm of the last round first:")[1:]
+    tables = page.split("it draws:")[1:]
     assert len(tables) == 2
     for table in tables:
         rows = [line for line in table.split("\n\n")[1].splitlines() if line.startswith("|")]
         assert rows[2].startswith(r"| q\*") and rows[-1].startswith(r"| \<script")
+
+
+def smoke(folder: Path, worse: float, same: float) -> str:
+    final = {"qstar": 0.7, "rl": 0.4, "worse": worse, "same": same}
+    wanted = cells(tuple(final), seeds=range(4))
+    facts = main_study(wanted).model_copy(update={
+        "arms": {"qstar": "q*", "rl": "RFT", "worse": "planted worse", "same": "planted same"}, "worse": ("worse",),
+        "same": ("same",)})
+    return written(folder, facts, planted(wanted, final, problems=200))
+
+
+def test_planted_arms_pass_or_fail_with_their_numbers(tmp_path: Path) -> None:
+    good, bad = smoke(tmp_path / "good", 0.1, 0.7), smoke(tmp_path / "bad", 0.55, 0.2)
+    assert "gap, planted worse: **pass**, it must rank last and is 4 of 4 with 0.1" in good
+    assert "the lowest of the others is RFT with 0.4" in good and "gap, planted same: **pass**" in good
+    assert "Planted arms: 2 of 2 are where they must be." in good
+    assert "gap, planted worse: **FAIL**, it must rank last and is 2 of 4" in bad
+    assert "gap, planted same: **FAIL**, it must not be told apart from q" in bad
+    assert "p after Holm over 3 arms < 0.001" in bad and "0 of 2 are where they must be, so **nothing else" in bad
+
+
+def test_the_page_names_its_real_baseline_and_its_families_of_questions(tmp_path: Path) -> None:
+    page = smoke(tmp_path, 0.1, 0.7)
+    assert "sample efficiency above 1.2× that of RFT" in page and "RL baseline" not in page
+    assert "p (Holm over 3)" in page and "p after Holm over these 1" in page and " 0.000" not in page
+
+
+def test_the_page_begins_with_what_came_out(tmp_path: Path) -> None:
+    page = written(tmp_path / "a", main_study(), planted(WANTED, FINAL, problems=200))
+    head = page.split("## ")[1]
+    assert head.startswith("In short") and head.count("Regime ") == 2
+    assert "q\\* has the best accuracy, 0." in head and "is shown to be better than every other arm" in head
+    assert "it is shown to win against 2 of the 2 other arms and to lose to 0. Open: 0." in head
+    assert "not met: gradient variance" in head and "The plan's verdict: **success (" in head
+    lost = written(tmp_path / "b", main_study(), planted(WANTED, {**FINAL, "rl": 0.9}, problems=200)).split("## ")[1]
+    assert "RL has the best accuracy" in lost and "is 2 of 3 with 0." in lost and "to lose to 1 (RL)" in lost
+    better = written(tmp_path / "c", *search({"kl": 0.5, "uniform": 0.5, "x": 0.9, "y": 0.4})).split("## ")[1]
+    assert "- Search: **Recommended: x.**" in better
+
+
+def test_a_round_that_taught_nothing_is_marked(tmp_path: Path) -> None:
+    results = planted(WANTED, FINAL)
+    empty = tuple(result.model_copy(update={"points": tuple(
+        point.model_copy(update={"kept": min(point.kept, 100)}) for point in result.points)})
+        if (result.cell.arm, result.cell.seed, result.cell.regime) == ("rl", 1, "leak") else result
+        for result in results)
+    page = written(tmp_path / "a", main_study(), empty)
+    assert "| RL | 3 | 233 † |" in page and "| RL | 3 | 300 |" in page
+    assert page.count("†: trained on nothing, because no row was kept: RL in 2 of 9 rounds.") == 1
+    assert "†" not in written(tmp_path / "b", main_study(), results)
+    facts, results = ablation(0.8)
+    none = tuple(result.model_copy(update={"points": tuple(point.model_copy(update={"kept": 0})
+                                                           for point in result.points)}) for result in results[:3])
+    page = written(tmp_path / "c", facts, (*none, *results[3:]))
+    assert "| 3 | 0 † |" in page and "| 3 | 300 |" in page
+    assert "q\\*, filter True, temperature 0.6 in 9 of 9 rounds." in page
+
+
+def test_the_reference_is_compared_at_each_place_of_the_axes(tmp_path: Path) -> None:
+    final = {0.6: {"kl": 0.8, "x": 0.4}, 1.0: {"kl": 0.5, "x": 0.5}}
+    made = [(cells(("kl", "x"), axes={"temperature": at}), ends) for at, ends in final.items()]
+    facts = Facts(name="grid", title="Grid", kind=Kind.GRID, arms={"kl": "q*", "x": "X"}, subject="kl",
+                  expected=tuple(cell for wanted, _ in made for cell in wanted))
+    results = tuple(result for wanted, ends in made for result in planted(wanted, ends, problems=200))
+    page = written(tmp_path / "a", facts, results)
+    table = page.split("against each arm, each at the same place of the axes:")[1]
+    assert "p (Holm over 2)" in table
+    cold, warm = (line.split(" | ") for line in table.splitlines() if line.startswith("| X"))
+    assert (cold[1], cold[3]) == ("0.6", "< 0.001") and float(cold[2].split()[0]) > 0.65
+    assert (warm[1], warm[5]) != ("0.6", "3 : 0 |") and float(warm[3]) > 0.05
+    assert "against each arm" not in written(tmp_path / "b", facts.model_copy(update={"subject": None}), results)
 
 
 def test_nothing_is_written_where_a_result_is_missing_or_there_twice(tmp_path: Path) -> None:

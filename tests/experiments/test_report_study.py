@@ -71,11 +71,20 @@ def test_the_kind_of_a_section_follows_from_the_study() -> None:
     facts = facts_of(spec().studies[0])
     assert facts.kind is Kind.COMPARISON and facts.baselines == ("rft", "gold") and facts.subject == "kl-symmetry"
     assert len(facts.expected) == 18
-    assert facts_of(spec(reference=None).studies[0]).kind is Kind.GRID
+    assert facts_of(spec(reference=None, baseline=None).studies[0]).kind is Kind.GRID
     assert facts_of(spec(development=[1, 2]).studies[0]).kind is Kind.SEARCH
     assert facts_of(spec(baseline=None).studies[0]).kind is Kind.GRID
-    grid = facts_of(spec(axes={"sampling.temperature": [0.6, 1.0]}, apart=["sampling.temperature"]).studies[0])
+    axes = {"sampling.temperature": [0.6, 1.0]}
+    grid = facts_of(spec(baseline=None, axes=axes, apart=list(axes)).studies[0])
     assert grid.kind is Kind.GRID and grid.apart == ("sampling.temperature",)
+
+
+def test_planted_arms_are_known_by_what_they_are() -> None:
+    arms = dict.fromkeys((*ARMS, "planted-worse", "planted-same")) | {
+        "mine": {"like": "kl-symmetry", "salt": "x", "settings": {"sampling": {"temperature": 0.5}}}}
+    facts = facts_of(spec(arms=arms).studies[0])
+    assert (facts.worse, facts.same) == (("planted-worse",), ("planted-same",))
+    assert facts_of(spec(arms=arms, reference=None, baseline=None).studies[0]).same == ()
 
 
 def test_a_search_keeps_seeds_to_judge_on() -> None:

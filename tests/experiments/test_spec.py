@@ -14,7 +14,8 @@ from qstar_core.experiments.arms import ready_arm_names
 from qstar_core.experiments.cells import cells_of
 from qstar_core.experiments.grid import Data, GridStudy
 from qstar_core.experiments.spec import load_spec, ready_specs, spec_of
-from tests.experiments.small import cells, study, values
+from qstar_core.report.text import visible
+from tests.experiments.small import cells, study, values, works
 
 DOCUMENT = "".join((Path(__file__).parents[2] / "docs" / name).read_text(encoding="utf-8")
                    for name in ("experiments.md", "experiments-theory.md"))
@@ -47,7 +48,7 @@ def test_the_documents_specs_load(tmp_path: Path) -> None:
 
 def test_a_spec_may_include_others(tmp_path: Path) -> None:
     suite = load_spec("suite")
-    assert [one.name for one in suite.studies][:2] == ["main", "alpha-method"]
+    assert [one.name for one in suite.studies][:2] == ["main", "search"]
     assert list(cells_of(suite.studies[0])) == list(cells_of(load_spec("full").studies[0])), "the same cells"
     (tmp_path / "a.yaml").write_text("{name: a, include: [smoke, theory], studies: []}")
     assert [one.name for one in load_spec(str(tmp_path / "a.yaml")).studies] == ["main", "theory"]
@@ -95,11 +96,45 @@ def test_an_arm_may_begin_from_another_and_change_it() -> None:
     ({"arms": {"mine": {"data": "halves", "proposer": "teacher"}}}, "proposer: teacher is for data: mixture"),
     ({"kind": "gird"}, "studies.0.kind"),
     ({"regimes": {"A b": {}}}, "studies.0.regimes"),
+    ({"axes": {"a": list(range(1000)), "b": list(range(1000))}}, "its 2,000,000 cells are more than 20,000"),
+    ({"axes": {"store.uri": ["a", "b"]}}, "the axis store.uri sets store.uri, which no cell uses"),
+    ({"axes": {"where": {"here": {"loop": {"rounds": 2}}}}}, "the axis where at here sets loop, which no cell uses"),
+    ({"settings": {"dataset": "x"}}, "settings sets dataset, which no cell uses"),
+    ({"regimes": {"odd": {"store.uri": "x"}}}, "the regime odd sets store.uri, which no cell uses"),
+    ({"arms": {"rft": {"settings": {"serve": {}}}}}, "the arm rft sets serve, which no cell uses"),
+    ({"baseline": "gold"}, "baseline is for a study with a reference and without axes"),
+    ({"baseline": "gold", "reference": "gold", "axes": {"sampling.temperature": [1.0]}}, "without axes"),
+    ({"title": "\x1b[2Jgone"}, "studies.0.title = '\\x1b[2Jgone' is wrong — it holds a control character"),
+    ({"arms": {"rft": {"label": "a\u202eb"}}}, "studies.0.arms.rft.label = 'a\\u202eb' is wrong"),
+    ({"arms": {"rft": {"about": "\x07"}}}, "it holds a control character"),
+    ({"axes": {"x\x1b": {"on": {}}}}, "it holds a control character"),
+    ({"axes": {"x": {"\x1bon": {}}}}, "it holds a control character"),
+    ({"axes": {"sampling.seed": ["\x1b"]}}, "it holds a control character"),
+    ({"not_run_here": "\x1b]0;x\x07"}, "it holds a control character"),
 ])
 def test_mistakes_in_a_spec_are_one_line(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError) as raised:
         spec_of(values(**changes), "small.yaml")
     assert str(raised.value).startswith("small.yaml: ") and told in str(raised.value), str(raised.value)
+    assert visible(str(raised.value)) == str(raised.value)
+
+
+def test_cells_are_counted_as_they_are_made() -> None:
+    for name in ("quick", "ablations", "scaling"):
+        for one in load_spec(name).studies:
+            assert one.cells == len(list(cells_of(one))), one.name
+    assert study(seeds=[1, 2, 3], arms={"gold": {"seeds": 2}, "rft": {"seeds": 9}}).cells == 5
+
+
+@pytest.mark.parametrize("axis", [{"hint": {"a": {}, "b": {"prompts": {"teacher": "{{ question }} brief"}}}},
+                                  {"engine.batch_size": [1, 2]}])
+def test_an_axis_that_changes_nothing_is_refused(axis: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"main: the axis {next(iter(axis))} changes nothing for rft"):
+        works(arms=["rft"], axes=axis)
+    if "hint" in axis:
+        assert works(arms=["rft", "kl-symmetry"], axes=axis)
+    assert works(arms=["rft"], axes={"hint": {"a": {}}})
+    assert len(works(arms=["uniform"], axes={"alpha.method": ["fixed", "entropy"], "alpha.fixed": [0.2, 0.3]})) == 4
 
 
 @pytest.mark.parametrize(("changes", "told"), [

@@ -16,10 +16,11 @@ BASE = ("rl", "gold")
 LABELS = {"qstar": "q*", "rl": "RL", "gold": "gold"}
 
 
-def verdict(final: dict[str, float], seeds: int = 3, baselines: tuple[str, ...] = BASE, rl: str | None = "rl",
+def verdict(final: dict[str, float], seeds: int = 3, baselines: tuple[str, ...] = BASE, baseline: str | None = "rl",
             arms: dict[str, Line] | None = None, **how: object) -> Verdict:
     arms = arms or some(final, seeds, **how)
-    return judged("gap", arms, LABELS, "qstar", rl, {name: compare(arms["qstar"], arms[name]) for name in baselines})
+    against = {name: compare(arms["qstar"], arms[name]) for name in baselines}
+    return judged("gap", arms, LABELS, "qstar", baseline, against)
 
 
 def some(final: dict[str, float], seeds: int = 3, **how: object) -> dict[str, Line]:
@@ -47,7 +48,7 @@ def test_an_arm_that_wins_everywhere_meets_what_it_should() -> None:
 def test_an_arm_that_loses_meets_nothing_of_it() -> None:
     one = verdict({"qstar": 0.3, "rl": 0.8, "gold": 0.5}, mixing={"qstar": mixing(ess_ratio=0.7)})
     assert {criterion.status for criterion in one.criteria} == {Status.NOT_MET}
-    assert "behind 2" in found(one, "win rate").evidence and "never, within 300" in found(one, "efficiency").evidence
+    assert "behind 2" in found(one, "win rate").evidence and "never (300 kept)" in found(one, "efficiency").evidence
     assert one.told == "no success (0 of 5 met)"
 
 
@@ -63,7 +64,7 @@ def test_one_baseline_that_is_not_beaten_decides() -> None:
 
 
 def test_what_was_not_measured_cannot_be_judged() -> None:
-    one = verdict({"qstar": 0.8, "rl": 0.4, "gold": 0.5}, seeds=2, rl=None, gradient_variance=None,
+    one = verdict({"qstar": 0.8, "rl": 0.4, "gold": 0.5}, seeds=2, baseline=None, gradient_variance=None,
                   mixing={"qstar": None})
     assert [criterion.status for criterion in one.criteria[1:]] == [Status.UNKNOWN] * 4
     assert one.told == "open (0 of 5 met, 4 cannot be judged)"
@@ -103,13 +104,13 @@ def test_an_efficiency_that_may_as_well_be_below_is_not_met() -> None:
     results = [*planted(wanted[:3], {"qstar": 0.8}, kept=70, problems=60),
                *planted(wanted[3:], {"rl": 0.8, "gold": 0.8}, kept=100, problems=60)]
     efficient = found(verdict({}, arms={line.arm: line for line in arranged(results, wanted)}), "efficiency")
-    low, value = (float(number) for number in re.findall(r"ratio ([\d.]+) \(([\d.]+)", efficient.evidence)[0][::-1])
-    assert low < 1.2 < value and efficient.status is Status.NOT_MET
+    ((value, low),) = re.findall(r"common seeds ([\d.]+) \(([\d.]+)", efficient.evidence)
+    assert float(low) < 1.2 < float(value) and efficient.status is Status.NOT_MET
 
 
 def test_over_all_regimes_the_worst_decides() -> None:
     good, bad = verdict({"qstar": 0.85, "rl": 0.4, "gold": 0.5}), verdict({"qstar": 0.3, "rl": 0.8, "gold": 0.5})
-    open_ = verdict({"qstar": 0.85, "rl": 0.4, "gold": 0.5}, rl=None)
+    open_ = verdict({"qstar": 0.85, "rl": 0.4, "gold": 0.5}, baseline=None)
     together = overall([good, bad, open_])
     assert found(together, "efficiency").status is Status.NOT_MET and found(together, "ESS").status is Status.MET
     assert found(overall([good, open_]), "efficiency").status is Status.UNKNOWN

@@ -22,7 +22,7 @@ from qstar_core.report.text import cut
 
 INK = "#787d84"  # 4.2 : 1 and more against white and against GitHub's dark page
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", INK)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 _RC = {
     "svg.hashsalt": "qstar", "svg.fonttype": "path", "font.size": 11.0, "font.family": ["DejaVu Sans"],
@@ -40,6 +40,14 @@ class Look:
     marker: str
     dashes: Any
     width: float
+    hollow: bool = False
+
+    @property
+    def mark(self) -> dict[str, Any]:
+        """For a line or its bars: a hollow mark shows what lies behind it."""
+        larger = {"*": 1.5, "P": 1.15, "X": 1.15}.get(self.marker, 1.0)
+        return {"color": self.colour, "marker": self.marker, "markersize": 5.5 * larger, "markeredgewidth": 1.2,
+                "markeredgecolor": self.colour, "markerfacecolor": "none" if self.hollow else self.colour}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +61,16 @@ class Drawing:
 
 
 def looks(together: Sequence[Sequence[str]], first: str) -> dict[str, Look]:
-    """Of all arms in these groups, each of which is drawn in one panel: arms of a group differ in colour as long as
-    there are colours, and then in marks and dashes. `first` is the arm that the study is about: it alone has the first
-    colour, and the widest line."""
+    """Of all arms in these groups, each of which is drawn in one panel. Up to twice as many arms as marks have
+    one of their own, solid or hollow, by which they are known in grey; arms of a group differ in colour while there
+    are colours. `first` is the arm that the study is about: it alone has the first colour, and the widest line."""
     arms = [arm for arm in dict.fromkeys(arm for group in together for arm in group) if arm != first]
     found = {first: Look(COLOURS[0], MARKERS[0], DASHES[0], 2.8)}
     for place, arm in enumerate(arms, 1):
-        beside = [found[other] for group in together if arm in group for other in group if other in found]
-        colour = min(COLOURS[1:], key=lambda one: (sum(look.colour == one for look in beside), COLOURS.index(one)))
-        alike = [look for look in beside if look.colour == colour]
-        turn = [(place + step) % len(MARKERS) for step in range(len(MARKERS))]
-        marker = min((MARKERS[at] for at in turn), key=[look.marker for look in alike].count)
-        dashes = min((DASHES[at % len(DASHES)] for at in turn[:len(DASHES)]), key=[look.dashes for look in alike].count)
-        found[arm] = Look(colour, marker, dashes, 1.6)
+        beside = [found[other].colour for group in together if arm in group for other in group if other in found]
+        colour = min(COLOURS[1:], key=lambda one: (beside.count(one), COLOURS.index(one)))
+        again, marker = divmod(place, len(MARKERS))
+        found[arm] = Look(colour, MARKERS[marker], DASHES[(place + again) % len(DASHES)], 1.6, again % 2 == 1)
     return found
 
 
@@ -99,7 +104,8 @@ def legend_below(figure: Any, axes: Sequence[Any], columns: int) -> None:
     for one in axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
+    # long enough for a whole period of every kind of dashes
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, handlelength=3.4)
 
 
 def styled() -> Any:

@@ -16,11 +16,13 @@ FIGURES = "figures"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`markdown` begins below the section's heading; `drawings` are the figures that it shows."""
+    """`markdown` begins below the section's heading; `drawings` are the figures that it shows. `in_short` are sentences
+    in Markdown for the top of the page, where the section has a result that is worth it."""
 
     title: str
     markdown: str
     drawings: tuple[Drawing, ...] = ()
+    in_short: tuple[str, ...] = ()
 
 
 class Section(Protocol):

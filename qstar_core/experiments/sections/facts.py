@@ -21,8 +21,9 @@ class Kind(StrEnum):
 
 class Facts(Record):
     """`arms` are names with the labels that readers see, and `about` says of some what they really are. `subject` is
-    the arm that the study is about, `rl` the one whose samples count as one; `baselines` are those of the plan, the
-    other arms are controls. `expected`: every cell, in the order of the spec. Lines are not compared across values of
+    the arm that the study is about, `baseline` the one whose samples count as one; `baselines` are those of the plan,
+    the other arms are controls. `worse` and `same` are planted: they must rank last, and not apart from the subject.
+    `expected`: every cell, in the order of the spec. Lines are not compared across values of
     the axes `apart`, such as kinds of task. `development`: the seeds that a search may choose by."""
 
     name: str
@@ -31,8 +32,10 @@ class Facts(Record):
     kind: Kind
     arms: dict[str, str]
     subject: str | None = None
-    rl: str | None = None
+    baseline: str | None = None
     baselines: tuple[str, ...] = ()
+    worse: tuple[str, ...] = ()
+    same: tuple[str, ...] = ()
     expected: tuple[Cell, ...]
     apart: tuple[str, ...] = ()
     development: tuple[int, ...] = Field(default_factory=tuple)

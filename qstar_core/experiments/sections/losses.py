@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from qstar_core.experiments.sections.facts import Facts
-from qstar_core.experiments.sections.markdown import chance, escape, share
+from qstar_core.experiments.sections.markdown import escape, share
 from qstar_core.experiments.statistics.comparing import LEVEL, Compared
-from qstar_core.experiments.statistics.estimate import over_seeds
+from qstar_core.experiments.statistics.estimate import chance, over_seeds
 from qstar_core.experiments.statistics.lines import Line
 from qstar_core.experiments.statistics.measures import paired
 from qstar_core.report.text import number

@@ -45,7 +45,3 @@ def share(found: Estimate | None) -> str:
     if found.low is None or found.high is None:
         return f"{found.value:.2f}"
     return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
-
-
-def chance(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

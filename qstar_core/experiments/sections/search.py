@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from qstar_core.errors import DataError
 from qstar_core.experiments.sections.base import Part
 from qstar_core.experiments.sections.facts import Facts, of_regime, regimes_of
-from qstar_core.experiments.sections.markdown import chance, escape, share, table
-from qstar_core.experiments.statistics.comparing import LEVEL, Compared, accuracy, compare, holm, noise_of
+from qstar_core.experiments.sections.markdown import escape, share, table
+from qstar_core.experiments.statistics.comparing import LEVEL, Compared, accuracy, compare, holm
+from qstar_core.experiments.statistics.estimate import chance
 from qstar_core.experiments.statistics.lines import Line
+from qstar_core.experiments.statistics.noise import noise_of
 
 Regimes = Mapping[str, Mapping[str, Line]]
 
@@ -38,7 +40,8 @@ class Search:
                    for name, arms in judged_on.items()}
         told = _recommendation(facts, best, subject, against)
         return Part(facts.title, "\n".join([
-            f"{told}\n", self._candidates(chosen_by, scores, best), self._judged(judged_on, best, against)]))
+            f"{told}\n", self._candidates(chosen_by, scores, best), self._judged(judged_on, best, against)]),
+            in_short=(f"{escape(facts.title)}: {told}",))
 
     def _halves(self) -> tuple[Regimes, Regimes]:
         names = [set(line.seeds) for line in self._lines]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from qstar_core.experiments.interval import Interval
 from qstar_core.experiments.sections.base import Part
-from qstar_core.experiments.sections.markdown import chance, escape, figure, table
+from qstar_core.experiments.sections.markdown import escape, figure, table
 from qstar_core.experiments.speculation.figures import speeds
 from qstar_core.experiments.speculation.records import SpeculationResult, Way
+from qstar_core.experiments.statistics.estimate import chance
 
 
 class SpeculationSection:

@@ -2,9 +2,9 @@
 
 The win rate counts a problem that only A solves as won, one that both or neither solve as half: it is ½ where the arms
 are equal, and ½ + half their difference in accuracy. `p` asks whether the *arms* differ, so it counts that another seed
-gives other students. Two or three seeds tell little of that, so it is taken from all arms of the regime: they
-are taken to vary alike, unless the F-test says that these two vary more. `p_students` is a permutation
-test over problems and asks only whether *these* students differ. Significance is decided by the first, after Holm.
+gives other students; two or three seeds tell little of that, so what all arms of the regime tell is counted too
+(noise.py). `p_students` is a permutation test over problems and asks only whether *these* students differ. Significance
+is decided by the first, after Holm.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from scipy import stats
 
 from qstar_core.experiments.statistics.estimate import Estimate, Values, quantile, share_interval
 from qstar_core.experiments.statistics.lines import Line
-from qstar_core.experiments.statistics.resampling import Curve, Noise, common_seeds, resampled
+from qstar_core.experiments.statistics.noise import Noises
+from qstar_core.experiments.statistics.resampling import Curve, common_seeds, resampled
 from qstar_core.records import Record
 
 LEVEL = 0.05
@@ -49,22 +50,10 @@ def accuracy(line: Line, place: int = -1) -> Estimate:
     return Estimate(value=drawn.value, low=low, high=high, seeds=drawn.counted, problems=drawn.problems)
 
 
-def noise_of(lines: Sequence[Line]) -> Noise | None:
-    """How much the win rate of two arms varies from seed to seed, by all that have the most seeds: the mean square of
-    arms by seeds. None of fewer than three arms or with one seed."""
-    most = max((line.seeds for line in lines), key=len, default=())
-    ends_A_S = np.asarray([line.of(most)[0][:, -1].mean(1) for line in lines if set(most) <= set(line.seeds)])
-    if len(most) < 2 or len(ends_A_S) < 3:
-        return None
-    rest_A_S = ends_A_S - ends_A_S.mean(0) - ends_A_S.mean(1, keepdims=True) + ends_A_S.mean()
-    freedom = (len(ends_A_S) - 1) * (len(most) - 1)
-    return Noise(float((rest_A_S**2).sum()) / freedom / 2, float(freedom))
-
-
-def compare(a: Line, b: Line, noise: Noise | None = None) -> Compared:
+def compare(a: Line, b: Line, noise: Noises | None = None) -> Compared:
     """`noise`: of the arms beside them."""
     drawn = resampled([a, b], _win_rate)
-    variance, freedom = drawn.spread(noise)
+    variance, freedom = drawn.spread(None if noise is None else noise.pair(a, b))
     away = quantile(freedom) * float(np.sqrt(variance))
     seeds = common_seeds([a, b])
     gain_S_N = a.of(seeds)[0][:, -1] - b.of(seeds)[0][:, -1]

@@ -16,6 +16,7 @@ from scipy import stats
 from qstar_core.experiments.statistics.estimate import CONFIDENCE, Estimate, Values, quantile
 from qstar_core.experiments.statistics.lines import Line
 from qstar_core.experiments.statistics.resampling import Curve, Drawn, resampled
+from qstar_core.plural import counted
 from qstar_core.records import Record
 
 _TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
@@ -29,12 +30,19 @@ class Reach(Record):
     high: float | None
     kept: float
 
+    def told(self) -> str:
+        if self.at is None:
+            return f"never ({self.kept:,.0f} kept)"
+        low = "–" if self.low is None else f"{self.low:,.0f}"
+        return f"{self.at:,.0f} ({low} to {'never' if self.high is None else f'{self.high:,.0f}'})"
+
 
 class Efficiency(Record):
-    """None where nothing can be said: neither of the two ever reaches the level, or one of them keeps no samples."""
+    """`ratio` is None where nothing can be said, and `why` says why not."""
 
     ratio: Estimate | None
-    at_least: bool
+    at_least: bool = False
+    why: str = ""
 
 
 def level_of(lines: Sequence[Line]) -> float | None:
@@ -67,9 +75,10 @@ def efficiency(line: Line, baseline: Line, level: float) -> Efficiency:
 
     drawn = resampled([line, baseline], log_ratio)
     theirs = reach(baseline, level)
-    never = drawn.value == -np.inf and theirs.at is None
-    if never or not np.isfinite(np.exp(drawn.value)) or not all(one.kept_S_R[:, -1].any() for one in (line, baseline)):
-        return Efficiency(ratio=None, at_least=False)
+    if not np.isfinite(np.exp(drawn.value)) or not all(one.kept_S_R[:, -1].any() for one in (line, baseline)):
+        return Efficiency(ratio=None, why="one of them keeps no samples")
+    if drawn.value == -np.inf and theirs.at is None:
+        return Efficiency(ratio=None, why=f"neither reaches the level in {counted(drawn.seeds, 'seed')} that both have")
     low, high = np.exp(_ends(drawn, drawn.value))
     open_above = theirs.at is None or theirs.high is None or not np.isfinite(high)
     return Efficiency(at_least=theirs.at is None, ratio=Estimate(

@@ -39,9 +39,16 @@ class Estimate(Record):
 
     def told(self) -> str:
         """The value with its interval."""
-        if self.low is None and self.high is None:
+        if self.low is None:
             return number(self.value)
+        if self.high is None:
+            return f"{number(self.value)} ({number(self.low)} or more)"
         return f"{number(self.value)} ({number(self.low)} to {number(self.high)})"
+
+
+def chance(p: float) -> str:
+    """A p value; none is 0."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def quantile(freedom: float) -> float:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import stats
 
 from qstar_core.errors import DataError
-from qstar_core.experiments.statistics.estimate import CONFIDENCE, Values
+from qstar_core.experiments.statistics.estimate import Values
 from qstar_core.experiments.statistics.lines import Line
+from qstar_core.experiments.statistics.noise import Noise
 
 RESAMPLES = 1_000
 _SEED = 20_261_120
@@ -35,20 +35,6 @@ class Curve:
 
 
 Statistic = Callable[[Sequence[Curve]], Values]
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """How much a statistic of one seed varies from seed to seed, by more arms than the ones it is of."""
-
-    variance: float
-    freedom: float
-
-    def exceeded(self, variance: float, freedom: float) -> bool:
-        """Whether another variance is significantly greater, by the F-test."""
-        if freedom < 1 or variance <= self.variance:
-            return False
-        return bool(variance > self.variance * stats.f.ppf(CONFIDENCE, freedom, self.freedom))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +55,13 @@ class Drawn:
 
     def spread(self, noise: Noise | None = None) -> tuple[float, float]:
         """The variance and its degrees of freedom, of the resamples in which the statistic is a number. Seeds count as
-        much as `noise` says, unless they are seen to vary more: two or three may be alike by chance, or apart."""
+        much as `noise` says, where more is known of them than they tell themselves."""
         problems, many = _variance(self.problems_B), self.problems - 1
         if self.seeds < 2 and noise is None:  # one student tells nothing of how students differ
             return problems, float(many)
         seeds, few = _variance(self.seeds_B), float(self.seeds - 1)
         shared = max(0.0, _variance(self.both_B) - seeds - problems)
-        if noise is not None and not noise.exceeded(seeds * self.seeds, few):
+        if noise is not None:
             seeds, few = noise.variance / self.seeds, noise.freedom
         total = max(seeds + problems - shared, seeds, problems)
         parts = seeds**2 / few + problems**2 / many + (shared**2 / (few * many) if shared else 0.0)
