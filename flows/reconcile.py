@@ -1,8 +1,8 @@
 """What was left undone is taken up: crashed rounds and loops are run again, and versions that were judged good are
 published.
 
-Run every half hour and after every crash. Only what ran by itself is taken up: a run that a person began is that
-person's to go on with. Nothing is begun twice: the run that takes up another one is keyed by it.
+Run every half hour and after every crash. Only what ran by itself is taken up: a run that a person began, or cancelled,
+is that person's to go on with. Nothing is begun twice: the run that takes up another one is keyed by it.
 """
 
 from typing import Any
@@ -59,7 +59,7 @@ def reconcile(settings: Settings = _DEFAULTS) -> int:
 
 def _go_on(settings: Settings, crashed: CrashedLoop) -> int:
     """The loop's own steps find what is done, also the round that it was in."""
-    told, parameters = f"{crashed.book.told}, round {crashed.round}: its process died", _unattended(crashed.run)
+    told, parameters = f"{crashed.book.told}, round {crashed.round}: its process ended early", _unattended(crashed.run)
     if parameters is None:
         get_run_logger().info(f"{told}; left to a person")
         return 0
@@ -88,13 +88,17 @@ def _retrain(settings: Settings) -> int:
 
 
 def _unattended(run: str) -> dict[str, Any] | None:
-    """The parameters of a run that a schedule, an event or a form began; None for one that a person runs."""
+    """The parameters of a run that a schedule, an event or a form began; None for one that a person runs, or
+    cancelled."""
     with get_client(sync_client=True) as client:
         try:
             found = client.read_flow_run(UUID(run))
         except (ObjectNotFound, ValueError):
             return None
-    return dict(found.parameters) if found.deployment_id is not None else None
+        states = client.read_flow_run_states(found.id)
+    # the process may have told its end as a crash, after the wish to cancel it
+    cancelled = any(state.is_cancelling() or state.is_cancelled() for state in states)
+    return dict(found.parameters) if found.deployment_id is not None and not cancelled else None
 
 
 def _key(left: Undone) -> str:
