@@ -46,6 +46,13 @@ def test_a_deployed_loop_that_died_goes_on_once(here: ProjectHere, api_url: str,
     again = [run for run in runs(api_url, "loop/looped") if run["id"] != first["id"]]
     assert len(again) == 1 and again[0]["parameters"]["name"] == "seven"
     assert again[0]["parameters"]["settings"] == deployment["parameters"]["settings"]
+    dead = call(f"{api_url}/flow_runs/{first['id']}", method="GET")
+    assert dead["state_type"] == "CRASHED", "the server took it for one that is to come"
+
+    for state in ("CANCELLING", "CRASHED"):  # the wish of a person, then what the process said of its end
+        call(f"{api_url}/flow_runs/{again[0]['id']}/set_state", {"state": {"type": state}, "force": True})
+    died(book, run=again[0]["id"])
+    assert reconciled(here, settings) == 0 and len(runs(api_url, "loop/looped")) == 2, "a person cancelled it"
 
 
 def test_a_loop_that_dies_again_and_again_is_given_up(here: ProjectHere, monkeypatch: pytest.MonkeyPatch) -> None:
