@@ -83,12 +83,12 @@ class _Signals:
             raise KeyboardInterrupt
 
     def _hear(self, number: int, _: FrameType | None) -> None:
-        if self._closed:
-            return
         first = self._first is None
         if first:
             self._first, self._stop.asked = number, True
             self._told.put(_ASKED)
+        if self._closed:  # nothing to interrupt any more; a first signal that comes now is acted on at the end
+            return
         if not self._stop.flying or self._expired or (number == signal.SIGINT and not first):
             raise KeyboardInterrupt
 
