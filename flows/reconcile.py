@@ -1,19 +1,21 @@
 """What was left undone is taken up: crashed rounds and loops are run again, and versions that were judged good are
 published.
 
-Run every half hour and after every crash. Only what ran by itself is taken up: a run that a person began is that
-person's to go on with. Nothing is begun twice: the run that takes up another one is keyed by it.
+Run every half hour and after every crash. Only what ran by itself is taken up: a run that a person began, or cancelled,
+is that person's to go on with. Nothing is begun twice: the run that takes up another one is keyed by it. Where worker
+and run died together, nobody told the server: it hears of it here, so that the dead run does not keep its place.
 """
 
 from typing import Any
 from uuid import UUID
 
 from prefect import flow, get_run_logger
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
+from prefect.states import Crashed
 
 from flows.parameters import as_parameter
 from qstar_core.config import Settings
@@ -41,6 +43,8 @@ def reconcile(settings: Settings = _DEFAULTS) -> int:
     for left in undone(workspace):
         if crashed is not None and crashed.owns(left.round):
             continue
+        if left.left is Left.CRASHED:
+            _tell_server(left.run)
         told = f"round {left.round} {left.left.value}"
         parameters = _unattended(left.run) if left.left in _TAKEN_UP else None
         if parameters is None:
@@ -59,12 +63,13 @@ def reconcile(settings: Settings = _DEFAULTS) -> int:
 
 def _go_on(settings: Settings, crashed: CrashedLoop) -> int:
     """The loop's own steps find what is done, also the round that it was in."""
-    told, parameters = f"{crashed.book.told}, round {crashed.round}: its process died", _unattended(crashed.run)
+    told, parameters = f"{crashed.book.told}, round {crashed.round}: its process ended early", _unattended(crashed.run)
     if parameters is None:
         get_run_logger().info(f"{told}; left to a person")
         return 0
     if Settings.model_validate(parameters["settings"]).dataset != settings.dataset:
         return 0  # the line has loops on another dataset too, whose own `reconcile` looks
+    _tell_server(crashed.run)
     run = _begin(f"loop/{settings.dataset}", parameters, f"take-up-loop-{crashed.run}",
                  settings.operations.max_crashes)
     if run is None:
@@ -87,14 +92,33 @@ def _retrain(settings: Settings) -> int:
     return int(run is not None)
 
 
-def _unattended(run: str) -> dict[str, Any] | None:
-    """The parameters of a run that a schedule, an event or a form began; None for one that a person runs."""
+def _tell_server(run: str) -> None:
+    """A run that is known to be dead is marked as crashed, where the server takes it for alive."""
     with get_client(sync_client=True) as client:
-        try:
-            found = client.read_flow_run(UUID(run))
-        except (ObjectNotFound, ValueError):
+        found = _read(client, run)
+        if found is not None and found.state is not None and not found.state.is_final():
+            client.set_flow_run_state(found.id, Crashed(message="its process ended and told nobody"), force=True)
+
+
+def _unattended(run: str) -> dict[str, Any] | None:
+    """The parameters of a run that a schedule, an event or a form began; None for one that a person runs, or
+    cancelled."""
+    with get_client(sync_client=True) as client:
+        found = _read(client, run)
+        if found is None:
             return None
-    return dict(found.parameters) if found.deployment_id is not None else None
+        states = client.read_flow_run_states(found.id)
+    # the process may have told its end as a crash, after the wish to cancel it
+    cancelled = any(state.is_cancelling() or state.is_cancelled() for state in states)
+    return dict(found.parameters) if found.deployment_id is not None and not cancelled else None
+
+
+def _read(client: SyncPrefectClient, run: str) -> FlowRun | None:
+    """None where this server does not know it."""
+    try:
+        return client.read_flow_run(UUID(run))
+    except (ObjectNotFound, ValueError):
+        return None
 
 
 def _key(left: Undone) -> str:

@@ -26,6 +26,8 @@ class OperationsSettings(Section):
     max_crashes: int = Field(3, ge=1, description="How often one shard or stage may end its process before it stops")
     stuck_minutes: float | None = Field(120, gt=0, le=10_000, description="Minutes without a row checkpoint after "
                                         "which a process ends itself as crashed; empty: never")
+    shutdown_seconds: float = Field(20, ge=0, le=3600, description="How long samples in flight may go on after Ctrl-C "
+                                                                   "or SIGTERM; 0: not at all")
     reconcile_minutes: int = Field(30, ge=1, le=1440, description="Minutes between two looks at what was left undone")
     missed_after_hours: float = Field(26, gt=0, le=24 * 31, description="Hours without a new version that count as a "
                                                                         "missed night")

@@ -11,11 +11,13 @@ from qstar_core.config import Settings
 from qstar_core.engine.device_lock import hold_device
 from qstar_core.engine.headroom import Headroom
 from qstar_core.engine.protocol import Finished
+from qstar_core.plural import counted
 from qstar_core.stages.crashes import checkpoints, crashes_counted
 from qstar_core.stages.engines import engine_for
 from qstar_core.stages.generate import generate_shard
 from qstar_core.stages.kept import Kept
 from qstar_core.stages.plan import LedgerEntry, Plan, load_plan
+from qstar_core.stages.stopping import rows_first
 from qstar_core.stages.stuck import never_stuck
 from qstar_core.stages.workspace import Workspace
 from tasks.events import Event, Failure, ShardDone, emit
@@ -29,19 +31,25 @@ def generate_task(settings: Settings, plan_key: str, shard: int) -> int:
     workspace = Workspace.open(settings)
     plan = load_plan(workspace.store, plan_key)
     engine: list[Headroom] = []  # loaded only where something is left to sample
+    grace_s, log = settings.operations.shutdown_seconds, get_run_logger()
+
+    def stopping(flying: int) -> None:
+        line = f"{counted(flying, 'sample')} in flight are finished first, for at most {grace_s:g} s"
+        log.warning(f"stopping: {line}", extra={"shard": shard})
+        emit(Event("stopping", f"{line}; Ctrl-C ends it at once"))
 
     def loaded() -> Headroom:
         engine.append(_engine(settings, plan))
         return engine[0]
 
     with (crashes_counted(workspace, plan.key, f"shard {shard}", checkpoints(workspace, plan, shard)),
-          never_stuck(settings.operations.stuck_minutes) as alive):
+          never_stuck(settings.operations.stuck_minutes) as alive, rows_first(grace_s, stopping) as stop):
 
         def kept(rows: list[Finished]) -> None:
             alive()
             tell_kept(plan, Kept.of(shard, rows))
 
-        entry = generate_shard(workspace, plan, shard, loaded, kept)
+        entry = generate_shard(workspace, plan, shard, loaded, kept, stop)
     if engine:
         emit(ShardDone(shard, entry.seconds, engine[0].acceptance))
     log_shard(entry)

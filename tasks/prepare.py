@@ -42,6 +42,8 @@ def ingest_task(settings: Settings, round_name: str) -> str:
     if found.funnel.dropped:
         reasons = ", ".join(f"{count} {reason}" for reason, count in found.funnel.dropped.items())
         told += f": {one_line(reasons, _LONGEST)}"
+    if (found.prompts.rows or 0) < settings.round.prompts:
+        told += f"; the source has no more to give, round.prompts asks for {settings.round.prompts}"
     get_run_logger().info(told)
     emit(Event("ingest", text=told))
     if found.schema_name:

@@ -58,6 +58,8 @@ def _lines(found: Outlook) -> Iterator[tuple[str, str]]:
     rendered = plan.funnel[-1]
     dropped = rendered.entered - rendered.kept
     yield "Prompts", f"{rendered.kept:,}" + (f", {dropped:,} cannot be rendered" if dropped else "")
+    if found.too_few is not None:
+        yield "", f"the source has no more to give; round.prompts asks for {found.too_few:,}"
     if plan.answers_read:
         yield "", f"the student reads the gold answer in {plan.answers_read:,} of them"
     yield "Samples", f"{plan.samples:,} in {counted(len(plan.shards), 'shard')}"
@@ -77,7 +79,9 @@ def _state(found: Outlook) -> str:
 
 
 def _estimates(found: Outlook) -> Iterator[tuple[str, str]]:
-    most = f"at most {found.most_tokens:,}"
+    most = f"at most {found.most_tokens:,} by sampling.max_tokens"
+    if found.cramped:
+        most += f" and the context of {found.plan.context:,}, which leaves {counted(found.cramped, 'sample')} less room"
     if found.rate is None or found.tokens is None or found.seconds is None:
         yield "Tokens", f"{most}; no earlier round of the dataset tells how many"
         yield "Time", "not known before a round of the dataset was published"

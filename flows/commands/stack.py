@@ -15,6 +15,7 @@ from flows.console import out
 from flows.packaged import find_config
 from flows.serve import ensure_server, stop_server
 from flows.workers import other_stores, start_workers, stop_workers, store_of
+from qstar_core.config import Settings
 from qstar_core.configload import load_settings
 from qstar_core.home import subfolder
 from qstar_core.store.localserver import LocalS3Server, RunningS3
@@ -93,12 +94,24 @@ def _start_workers(config_path: str | None) -> None:
         started = start_workers([pool.name for pool in made.pools], store)
         out.print(f"Workers     {', '.join(pool.name for pool in made.pools)}{'' if started else ', run already'}",
                   highlight=False)
+        if started:
+            _look_at_once(settings)
         for other in other_stores(store):
             out.print(f"            some were started with the store {other}, these settings have {store}: "
                       "`qstar down`, then `qstar up` as you called it now", style="yellow", highlight=False,
                       soft_wrap=True, markup=False)
     out.print(f"Every night refresh at `{settings.operations.cron}`, {settings.operations.time_zone}; `qstar status` "
               "tells how it went", highlight=False, soft_wrap=True)
+
+
+def _look_at_once(settings: Settings) -> None:
+    """Workers begin where something may have ended them, so what they left undone does not wait for the half-hour."""
+    from prefect.deployments import run_deployment
+
+    from flows.faults import server_faults
+
+    with server_faults():
+        run_deployment(f"reconcile/{settings.dataset}", timeout=0, as_subflow=False)
 
 
 def _has_screen() -> bool:

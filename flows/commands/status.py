@@ -82,7 +82,7 @@ def _undone(settings: Settings) -> list[tuple[str, str]]:
 
     workspace = Workspace.open(settings)
     crashed = crashed_loop(workspace, patience_s=0)
-    loops = [] if crashed is None else [f"{crashed.book.told} died in round {crashed.round}"]
+    loops = [] if crashed is None else [f"{crashed.book.told} crashed or was interrupted in round {crashed.round}"]
     rounds = [f"round {left.round} {left.left.value} {left.version}".rstrip()
               for left in undone(workspace, patience_s=0)]
     return [("Undone" if place == 0 else "", told) for place, told in enumerate((*loops, *rounds))]

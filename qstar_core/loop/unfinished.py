@@ -1,6 +1,7 @@
-"""A loop whose process died, read from the store alone. Nothing is changed here.
+"""A loop whose process died or was told to end, read from the store alone. Nothing is changed here.
 
-It shows by the lease of its line, which was not given back and whose holder is dead. A loop that ended gives it back.
+It shows by the lease of its line, which was not given back and whose holder is dead, or which was given back as
+interrupted.
 """
 
 from __future__ import annotations

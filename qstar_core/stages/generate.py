@@ -1,6 +1,7 @@
 """One shard: jobs → finished samples. Row checkpoints while it runs; file, hash and ledger line when it is done.
 
-After a crash the rows of the checkpoints are kept and only what is missing is sampled; nothing finished runs twice.
+After a crash the rows of the checkpoints are kept and only what is missing is sampled; nothing finished runs twice. Who
+asks to stop gets a KeyboardInterrupt as soon as all samples in flight are in a checkpoint.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from qstar_core.stages.lines import load_lines, load_record
 from qstar_core.stages.parts import Parts
 from qstar_core.stages.plan import LedgerEntry, Plan, PlannedPrompt
 from qstar_core.stages.shardfile import write_samples
+from qstar_core.stages.stopping import Stop
 from qstar_core.stages.workspace import Workspace
 from qstar_core.store.integrity import sha256_file, store_file
 from qstar_core.store.objects import ObjectStore
@@ -34,9 +36,9 @@ def ledger_entry(store: ObjectStore, plan: Plan, shard: int) -> LedgerEntry | No
 
 
 def generate_shard(workspace: Workspace, plan: Plan, shard: int, engine: Callable[[], Engine],
-                   on_progress: Progress | None = None) -> LedgerEntry:
+                   on_progress: Progress | None = None, stop: Stop | None = None) -> LedgerEntry:
     """`engine` is called only where something is left to sample. `on_progress` hears of new samples."""
-    store = workspace.store
+    store, stop = workspace.store, stop or Stop()
     entry = ledger_entry(store, plan, shard)
     if entry is not None:
         return entry
@@ -47,12 +49,15 @@ def generate_shard(workspace: Workspace, plan: Plan, shard: int, engine: Callabl
         done = {finished.sample.id: finished for finished in parts.read()}
         missing = [job for job in jobs if job.sample_id not in done]
         if missing:
-            for batch in _batches(engine().generate(missing), workspace.settings.round.checkpoint_every):
+            running = _batches(engine().generate(stop.begun(missing)), workspace.settings.round.checkpoint_every, stop)
+            for batch in running:
                 parts.append(batch.rows, batch.seconds)
                 done.update((row.sample.id, row) for row in batch.rows)
                 if on_progress is not None:
                     on_progress(batch.rows)
         lost = [job.sample_id for job in jobs if job.sample_id not in done]
+        if lost and stop.asked:
+            raise KeyboardInterrupt
         if lost:
             raise EngineError(f"shard {shard}: the engine returned nothing for sample {lost[0]}", "report this bug")
         return _finish(workspace, plan, shard, [done[job.sample_id] for job in jobs], parts, scratch)
@@ -76,17 +81,18 @@ class _Batch:
         self.rows, self.seconds = rows, seconds
 
 
-def _batches(finished: Iterator[Finished], size: int) -> Iterator[_Batch]:
+def _batches(finished: Iterator[Finished], size: int, stop: Stop) -> Iterator[_Batch]:
     """Finished samples in groups of `size`, each with the seconds that the engine took for it."""
     rows: list[Finished] = []
     since = time.monotonic()
     try:
         for row in finished:
+            stop.ended()
             rows.append(row)
             if len(rows) == size:
                 yield _Batch(rows, time.monotonic() - since)
                 rows, since = [], time.monotonic()
-    except KeyboardInterrupt:  # Ctrl-C and SIGTERM: what is finished is kept before the run ends
+    except (KeyboardInterrupt, EngineError):  # what is finished is kept before the run ends
         if rows:
             yield _Batch(rows, time.monotonic() - since)
         raise

@@ -36,7 +36,8 @@ class Rate:
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """`planned` where the round was planned so before, `published` where its version is. `done` samples of `plan` are
-    finished, in whole shards or in row checkpoints. `engines` work side by side."""
+    finished, in whole shards or in row checkpoints. Those that are left get at most `most_tokens`: the context leaves
+    `cramped` of them less than sampling.max_tokens. `engines` work side by side."""
 
     plan: Plan
     planned: bool
@@ -44,6 +45,8 @@ class Outlook:
     changes: tuple[Change, ...]
     shards_done: int
     done: int
+    most_tokens: int
+    cramped: int
     rate: Rate | None
     engines: int
     price_per_hour: float | None
@@ -53,9 +56,10 @@ class Outlook:
         return self.plan.samples - self.done
 
     @property
-    def most_tokens(self) -> int:
-        most: int = self.plan.settings["sampling"]["max_tokens"]
-        return self.left * most
+    def too_few(self) -> int | None:
+        """The prompts that were asked for, where the source has fewer to give."""
+        asked: int = self.plan.settings["round"]["prompts"]
+        return asked if self.plan.funnel[0].kept < asked else None
 
     @property
     def tokens(self) -> int | None:
@@ -83,14 +87,16 @@ def outlook(workspace: Workspace, round_name: str, models: dict[str, ModelRef]) 
         draft = Workspace(settings, DraftStore(workspace.store, DirectoryStore(scratch / "draft")))
         before = last_plan(workspace, round_name)
         plan = load_plan(draft.store, plan_round(draft, ingest(draft, round_name), models, ""))
-        done = [_done(draft, plan, shard.index) for shard in plan.shards]
-    whole = [shard.samples for shard in plan.shards]
+        rooms = [_rooms(draft, plan, shard.index) for shard in plan.shards]
+    most: int = plan.settings["sampling"]["max_tokens"]
+    left = [min(most, room) for rooms_of in rooms for room in rooms_of]
     return Outlook(
         plan=plan, planned=workspace.store.head(f"{plan.plan_key}/plan.json") is not None,
         published=Versions(workspace.store, plan.dataset).exists(plan.version),
         changes=() if before is None else changes(before, settings, models),
-        shards_done=sum(samples == of for samples, of in zip(done, whole, strict=True)), done=sum(done),
-        rate=rate(workspace), engines=_engines(workspace), price_per_hour=settings.operations.price_per_hour)
+        shards_done=sum(not rooms_of for rooms_of in rooms), done=plan.samples - len(left), most_tokens=sum(left),
+        cramped=sum(tokens < most for tokens in left), rate=rate(workspace), engines=_engines(workspace),
+        price_per_hour=settings.operations.price_per_hour)
 
 
 def rate(workspace: Workspace) -> Rate | None:
@@ -106,16 +112,15 @@ def rate(workspace: Workspace) -> Rate | None:
     return Rate(sum(tokens) / len(tokens), len(samples) / sum(1 / each for each in samples), len(speeds))
 
 
-def _done(workspace: Workspace, plan: Plan, shard: int) -> int:
-    """Samples of a shard that are finished."""
+def _rooms(workspace: Workspace, plan: Plan, shard: int) -> list[int]:
+    """For each sample of the shard that is left to do, the tokens that its prompts leave of the context."""
     if ledger_entry(workspace.store, plan, shard) is not None:
-        return plan.shards[shard].samples
-    if next(iter(workspace.store.list(plan.parts_key(shard))), None) is None:
-        return 0
-    jobs = load_lines(workspace.store, plan.shards[shard].jobs, PlannedPrompt)
+        return []
     with workspace.scratch() as scratch:
         kept = {row.sample.id for row in Parts(workspace.store, plan.parts_key(shard), scratch).read()}
-    return sum(name in kept for line in jobs for name in line.sample_ids)
+    jobs = load_lines(workspace.store, plan.shards[shard].jobs, PlannedPrompt)
+    return [max(0, plan.context - max(len(line.pair.student_ids), len(line.pair.teacher_ids)))
+            for line in jobs for name in line.sample_ids if name not in kept]
 
 
 def _engines(workspace: Workspace) -> int:

@@ -1,8 +1,9 @@
-"""What was left undone in a dataset, read from the store alone: rounds whose process died, versions that were judged
-good and not published, and versions that wait for a person. Nothing is changed here.
+"""What was left undone in a dataset, read from the store alone: rounds whose process died or was told to end, versions
+that were judged good and not published, and versions that wait for a person. Nothing is changed here.
 
 A round is known to have crashed by its lease, which was not given back and whose holder is dead. Of a holder on another
-machine that shows only by its heartbeat: it is observed until it beats, at most for the time of a lease.
+machine that shows only by its heartbeat: it is observed until it beats, at most for the time of a lease. A process that
+was told to end says so when it gives the lease back.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from qstar_core.store.versions import Versions
 
 
 class Left(StrEnum):
-    CRASHED = "crashed and not resumed"
+    CRASHED = "crashed or interrupted, and not resumed"
     UNPUBLISHED = "judged and not published"
     WAITING = "waits for a person"
     OVERTAKEN = "not finished, and overtaken by a newer version"
@@ -56,7 +57,7 @@ def undone(workspace: Workspace, patience_s: float = LEASE_S) -> list[Undone]:
     holders, dead = observed(lambda: _holders(workspace), patience_s)
     newest = _newest(workspace)
     found = [_crashed(workspace, name, holders[name], newest) for name in dead]
-    busy = {name for name, holder in holders.items() if not holder.released}
+    busy = {name for name, holder in holders.items() if not holder.done}
     staged = (left for left in _staged(workspace, newest) if left.round not in busy)
     return sorted([*(left for left in found if left is not None), *staged], key=lambda left: (left.round, left.version))
 

@@ -3,7 +3,8 @@ end. It coordinates processes on any machines that share the store.
 
 A holder that died is followed at once on its own machine, and elsewhere after `LEASE_S` seconds without a heartbeat,
 by the follower's clock: clocks of two machines are never compared. The object stays: one that was not given back, and
-whose holder is dead, tells of a crash.
+whose holder is dead, tells of a crash; one that was given back because its process was told to end tells of work left
+undone.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _POLL_S = 1.0
 
 class Holder(Record):
     """`run` is what the holder calls itself in other systems, such as a flow run's id. `beat` changes with every
-    heartbeat."""
+    heartbeat. `interrupted`: by Ctrl-C or a signal."""
 
     name: str
     run: str
@@ -40,6 +41,12 @@ class Holder(Record):
     since: str
     beat: str
     released: bool = False
+    interrupted: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Given back because the work came to an end, in success or failure."""
+        return self.released and not self.interrupted
 
     @property
     def told(self) -> str:
@@ -67,12 +74,12 @@ class Lease:
             raise ConflictError(f"{self._store.locate(self._key)} went to another holder: this process did not renew "
                                 f"it for {LEASE_S:.0f} s", "run again: it goes on where the other one is")
 
-    def release(self) -> None:
+    def release(self, interrupted: bool = False) -> None:
         self._ended.set()
         self._thread.join()
         if not self._lost:
             with suppress(StoreError):  # not told, it counts as a crash, and whoever looks finds the work done
-                self._write(released=True)
+                self._write(released=True, interrupted=interrupted)
 
     def _keep(self) -> None:
         while not self._ended.wait(BEAT_S):
@@ -86,8 +93,9 @@ class Lease:
                 if self._lost:
                     return
 
-    def _write(self, released: bool = False) -> None:
-        self._holder = self._holder.model_copy(update={"beat": _now(), "released": released})
+    def _write(self, released: bool = False, interrupted: bool = False) -> None:
+        told = {"beat": _now(), "released": released, "interrupted": interrupted}
+        self._holder = self._holder.model_copy(update=told)
         self._etag = self._store.write(self._key, self._holder.model_dump_json().encode(), if_match=self._etag)
         self._renewed = time.monotonic()
 
@@ -100,8 +108,10 @@ def lease(store: ObjectStore, key: str, name: str, run: str = "", *, wait_s: flo
     held = _take(store, key, name, run, wait_s, on_wait)
     try:
         yield held
-    finally:
-        held.release()
+    except BaseException as error:
+        held.release(interrupted=not isinstance(error, Exception))
+        raise
+    held.release()
 
 
 def holder_of(store: ObjectStore, key: str) -> Holder | None:
@@ -110,15 +120,15 @@ def holder_of(store: ObjectStore, key: str) -> Holder | None:
 
 
 def observed(look: Callable[[], dict[str, Holder]], patience_s: float) -> tuple[dict[str, Holder], list[str]]:
-    """All holders, and the names of those that are dead and did not give back. One on another machine is looked at
-    until it beats, at most so many seconds."""
+    """All holders, and the names of those that left work undone: dead without giving back, or interrupted. One on
+    another machine is looked at until it beats, at most so many seconds."""
     first = now = look()
     since = time.monotonic()
     while time.monotonic() - since < patience_s and any(_silent(first.get(name), now[name]) for name in now):
         time.sleep(_POLL_S)
         now = look()
     return now, [name for name, holder in now.items()
-                 if not holder.released and (holder.dead or _silent(first.get(name), holder))]
+                 if holder.interrupted or (not holder.released and (holder.dead or _silent(first.get(name), holder)))]
 
 
 def _silent(before: Holder | None, holder: Holder) -> bool:

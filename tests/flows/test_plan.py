@@ -18,7 +18,11 @@ def test_a_round_whose_limit_grew_samples_only_what_was_cut_and_ends_as_in_one_g
                                                                                   undisturbed: Project) -> None:
     before = shown(here.run("plan", "--config", "tiny", "--round", "1").stdout)
     assert before["Version"].endswith("not planned yet") and before["To do"] == "48"
-    assert "at most" in before["Tokens"] and "Cost" not in before and not (here.store / "datasets").exists()
+    assert before["Tokens"].startswith("at most 3,072 by sampling.max_tokens;") and "Cost" not in before
+    assert not (here.store / "datasets").exists()
+    few = here.run("plan", "--config", "tiny", "--source.limit", "20", "--sampling.max_tokens", "150").stdout
+    assert "the source has no more to give; round.prompts asks for 24" in few
+    assert "and the context of 160, which leaves 40 samples less room" in few
     short = ("--config", "tiny", "--round", "1", "--sampling.max_tokens", "20", "--gate.warn_only", "[keep rate]")
     here.run("refresh", *short)
     cut = sum(row["stage"] == "finish" for row in here.rows("rejects/rejects.jsonl"))

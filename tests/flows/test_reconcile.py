@@ -35,8 +35,8 @@ def test_a_deployed_loop_that_died_goes_on_once(here: ProjectHere, api_url: str,
     book = Book(DirectoryStore(here.store), "looped", "seven")
     died(book, run="00000000-0000-0000-0000-000000000000")
     assert reconciled(here, settings) == 0 and not runs(api_url, "loop/looped"), "a person began it"
-    assert "loop seven of line looped died in round 1" in here.run("status", "--dataset", "looped",
-                                                                   QSTAR__STUDENT__LINE="looped").stdout
+    told = here.run("status", "--dataset", "looped", QSTAR__STUDENT__LINE="looped").stdout
+    assert "loop seven of line looped crashed or was interrupted in round 1" in told
 
     deployment = call(f"{api_url}/deployments/name/loop/looped", method="GET")
     first = call(f"{api_url}/deployments/{deployment['id']}/create_flow_run",
@@ -46,6 +46,13 @@ def test_a_deployed_loop_that_died_goes_on_once(here: ProjectHere, api_url: str,
     again = [run for run in runs(api_url, "loop/looped") if run["id"] != first["id"]]
     assert len(again) == 1 and again[0]["parameters"]["name"] == "seven"
     assert again[0]["parameters"]["settings"] == deployment["parameters"]["settings"]
+    dead = call(f"{api_url}/flow_runs/{first['id']}", method="GET")
+    assert dead["state_type"] == "CRASHED", "the server took it for one that is to come"
+
+    for state in ("CANCELLING", "CRASHED"):  # the wish of a person, then what the process said of its end
+        call(f"{api_url}/flow_runs/{again[0]['id']}/set_state", {"state": {"type": state}, "force": True})
+    died(book, run=again[0]["id"])
+    assert reconciled(here, settings) == 0 and len(runs(api_url, "loop/looped")) == 2, "a person cancelled it"
 
 
 def test_a_loop_that_dies_again_and_again_is_given_up(here: ProjectHere, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from qstar_core.loop.book import Book
 from qstar_core.loop.unfinished import crashed_loop, progress
 from qstar_core.stages.workspace import Workspace
@@ -47,3 +49,11 @@ def test_one_that_is_at_work_or_gave_the_line_back_is_not(store: ObjectStore) ->
     assert crashed_loop(workspace, patience_s=0) is None
     died(Book(store, "another-line", "1"))
     assert crashed_loop(workspace, patience_s=0) is None
+
+
+def test_one_that_was_told_to_end_is_undone_and_one_that_failed_is_not(store: ObjectStore) -> None:
+    book, workspace = Book(store, LINE, "1"), Workspace(settings(), store)
+    for ending, undone in ((KeyboardInterrupt, True), (RuntimeError, False)):
+        with pytest.raises(ending), lease(store, book.lease_key, book.told, "run-7"):
+            raise ending
+        assert (crashed_loop(workspace) is not None) == undone

@@ -107,3 +107,24 @@ def test_estimates_are_means_of_the_last_rounds_and_absent_without_any(project: 
     assert seen.cost == pytest.approx(seen.left / mean.samples_a_second), "a second of an engine costs 1"
     short = looked(project.with_settings(sampling__max_tokens=4))
     assert short.tokens == short.most_tokens == short.left * 4, "never more than the limit"
+
+
+def test_the_bound_knows_the_context_and_what_is_done(project: Project) -> None:
+    """A sample ends with its limit or with the context, whichever comes first."""
+    for limit in (4, 64, 1000):
+        project = project.with_settings(sampling__max_tokens=limit, dataset=f"limit-{limit}")
+        plan = project.plan()
+        rooms = [plan.context - max(len(line.pair.student_ids), len(line.pair.teacher_ids))
+                 for line in project.planned(plan) for _ in line.sample_ids]
+        found = looked(project)
+        assert found.most_tokens == sum(min(limit, room) for room in rooms)
+        assert found.cramped == sum(room < limit for room in rooms)
+        assert found.cramped == (0 if limit == 4 else found.left if limit == 1000 else found.cramped)
+        project.generated(plan)
+        assert looked(project).most_tokens == 0 == looked(project).cramped
+
+
+def test_a_source_with_fewer_prompts_than_asked_for_is_told(project: Project) -> None:
+    assert looked(project).too_few is None
+    assert looked(project.with_settings(source__limit=4, dataset="few")).too_few == 6
+    assert looked(project.with_settings(round__prompts=10**9, source__limit=50, dataset="many")).too_few == 10**9

@@ -69,6 +69,25 @@ def test_a_round_at_work_or_given_back_is_not_undone(project: Project) -> None:
     assert found(project) == [(Left.UNPUBLISHED, plan.round, plan.run_id)]
 
 
+@pytest.mark.parametrize(("ending", "undone_"), [(KeyboardInterrupt, True), (SystemExit, True), (ValueError, False)])
+def test_a_round_that_was_told_to_end_is_undone_and_one_that_failed_is_not(
+        project: Project, ending: type[BaseException], undone_: bool) -> None:
+    plan = project.plan()
+    with pytest.raises(ending), round_held(project.workspace(), plan.round, "run-7"):
+        raise ending
+    assert found(project) == ([(Left.CRASHED, plan.round, "run-7")] if undone_ else [])
+    with round_held(project.workspace(), plan.round, "run-8"):  # nobody waits for it
+        assert found(project) == []
+    assert found(project) == []
+
+
+def test_a_judged_round_that_was_told_to_end_is_told_once(project: Project) -> None:
+    plan = project.judged()
+    with pytest.raises(KeyboardInterrupt), round_held(project.workspace(), plan.round, "run-7"):
+        raise KeyboardInterrupt
+    assert found(project) == [(Left.CRASHED, plan.round, "run-7")]
+
+
 def test_a_holder_elsewhere_is_observed_until_it_beats(project: Project) -> None:
     plan = project.plan()
     crash(project, plan.round, host="far-1", pid=1)
