@@ -1,12 +1,15 @@
 """The gate: the versions that are tested pass, all others are refused with the range and the way around."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qstar_core.config import VllmSettings
+from qstar_core.config import Settings, VllmSettings
 from qstar_core.engine.vllm.installed import TESTED, check_installed, check_runner, check_version
 from qstar_core.errors import ConfigError
+from qstar_core.stages import publishing
 from tests.vllm.models import needs_vllm
 
 
@@ -51,3 +54,11 @@ def test_the_gate_asks_for_what_is_installed(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", "1")
     with pytest.raises(ConfigError, match="second model runner"):
         check_installed(VllmSettings(any_version=True))
+
+
+@pytest.mark.parametrize("kind", ["vllm", "transformers"])
+def test_a_version_of_a_dataset_names_the_vllm_that_sampled(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(publishing, "installed_version", lambda: "0.32.5")
+    settings = Settings.model_validate({"engine": {"kind": kind}}).model_dump(mode="json")
+    told = publishing._provenance(SimpleNamespace(settings=settings))
+    assert told["kind"] == kind and told.get("vllm") == ("0.32.5" if kind == "vllm" else None)

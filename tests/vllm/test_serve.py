@@ -28,13 +28,19 @@ FLAGS = ("--engine.kind", "vllm", "--engine.dtype", "float32", "--engine.batch_s
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Iterator[Server]:
-    """At its end no process of vLLM is left."""
-    with serving(tmp_path_factory.mktemp("serve"), model_cache, *FLAGS) as running:
-        yield running
-        engine = engine_of(running)
-        running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(timeout=20) == 0
-        engine.wait(timeout=10)
+    """At its end neither a process of vLLM nor a file of its is left."""
+    scratch = tmp_path_factory.mktemp("scratch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(scratch))
+        with serving(tmp_path_factory.mktemp("serve"), model_cache, *FLAGS) as running:
+            assert list(scratch.glob("qstar-vllm-*"))
+            yield running
+            engine = engine_of(running)
+            running.process.send_signal(signal.SIGTERM)
+            assert running.process.wait(timeout=20) == 0
+            engine.wait(timeout=10)
+    assert "Traceback" not in running.log.read_text()
+    assert not list(scratch.glob("qstar-vllm-*"))
 
 
 @pytest.fixture(scope="module")

@@ -39,9 +39,11 @@ _MEMORY_SIGNS = ("KV cache", "Available memory", "Free memory", "No available me
 
 
 class Server:
-    """`lora_rank`: the largest that the student's adapters may have; 0 without adapters."""
+    """`lora_rank`: the largest that the student's adapters may have; 0 without adapters. `scratch`: where its folder of
+    checkpoints that had to be rewritten is made."""
 
-    def __init__(self, weights: Weights, context: int, settings: EngineSettings, lora_rank: int) -> None:
+    def __init__(self, weights: Weights, context: int, settings: EngineSettings, lora_rank: int,
+                 scratch: Path | None = None) -> None:
         check_installed(settings.vllm)
         prepare_environment(settings.threads)
         self.weights = weights
@@ -49,7 +51,7 @@ class Server:
         self._name = f"qstar-{next(_NAMES)}"
         self._shelf = Shelf()
         self._folders: dict[str, str] = {}
-        self._scratch = TemporaryDirectory(prefix="qstar-vllm-")
+        self._scratch = TemporaryDirectory(prefix="qstar-vllm-", dir=scratch)
         self._device = _device(settings.device)
         self.engine: Any = None
         with _translated():
