@@ -102,6 +102,18 @@ def test_two_rows_that_never_meet_are_an_error_and_no_endless_loop(tiny: Tiny, m
     assert_same(run(engine, jobs), whole)
 
 
+@pytest.mark.parametrize("own_process", [False, True])
+def test_a_run_whose_engine_made_way_for_another_is_told_so(tiny: Tiny, own_process: bool) -> None:
+    """Only one runs in a process; the one before is closed."""
+    jobs = tiny.jobs(8, draws=2)
+    engine = vllm_engine(tiny.student, tiny.teacher, settings_of({"vllm": {"own_process": own_process}}))
+    running = engine.generate(jobs)
+    next(running)
+    engine._server(tiny.student).close()
+    with pytest.raises(EngineError, match="another engine of vLLM was started, which ended this one"):
+        list(running)
+
+
 def bounded(monkeypatch, server, most: int) -> None:
     """A loop that would be endless fails the test."""
     step, steps = server.step, iter(range(most))

@@ -19,7 +19,7 @@ from qstar_core.engine.vllm.adapters import Adapter
 from qstar_core.engine.vllm.layout import Layout, Weights
 from qstar_core.engine.vllm.memory import Plan
 from qstar_core.engine.vllm.order import MixOrder
-from qstar_core.engine.vllm.server import Server, Taken, Told
+from qstar_core.engine.vllm.server import Server, Taken, Told, replaced
 from qstar_core.errors import EngineError, QstarError
 from qstar_core.records import JsonObject, ModelRef
 
@@ -135,6 +135,8 @@ class OwnProcess:
         return value
 
     def _ended(self) -> EngineError:
+        if self._pipe.closed:
+            return replaced()
         self._process.join(_GRACE)
         return EngineError(f"the process of vLLM ended with code {self._process.exitcode}",
                            "its last lines are above; run again to go on where it stopped")
