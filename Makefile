@@ -17,7 +17,7 @@ PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check -q -c requirements
 .PHONY: demo demo-smollm2 test test-slow vllm test-vllm test-vllm-oldest lint bench lock smollm2 minilm objectstore clean help
 
 help:
-	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 demo: $(VENV)/.installed ## the main job on embedded defaults; ARGS="..." adds flags
 	$(BIN)/qstar demo $(ARGS)
