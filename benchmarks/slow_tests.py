@@ -1,5 +1,5 @@
-"""`make test-slow`: the laws at large counts and the long faults, without those of vLLM, which has an
-environment of its own; a run of all of them is recorded with its commit in RESULTS.md."""
+"""`make test-slow`: the laws at large counts and the long faults, without those of vLLM, which has
+environments of its own (`make test-vllm-oldest`); a run of all of them is recorded with its commit in RESULTS.md."""
 
 from __future__ import annotations
 

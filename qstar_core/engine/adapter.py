@@ -69,8 +69,11 @@ def acts_on_rows(config: PeftConfig) -> bool:
 
 def on_linear_layers(folder: Path) -> bool:
     """Whether a LoRA leaves embeddings alone, as its own tensors say."""
-    with safe_open(folder / _WEIGHTS, framework="pt") as file:
-        return not any("lora_embedding" in name for name in file.keys())  # noqa: SIM118, no mapping
+    try:
+        with safe_open(folder / _WEIGHTS, framework="pt") as file:
+            return not any("lora_embedding" in name for name in file.keys())  # noqa: SIM118, no mapping
+    except SafetensorError as error:
+        raise ModelError(f"{folder / _WEIGHTS} cannot be read: {error}", "save the adapter again") from None
 
 
 def adapted_on_rows(network: Any, folder: Path) -> AdaptedNetwork | None:

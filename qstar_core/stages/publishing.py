@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from qstar_core.engine.vllm.installed import installed_version
 from qstar_core.errors import ApprovalNeededError, GateFailedError, IntegrityError, NotFoundError
 from qstar_core.records import DatasetVersion, FileRef, GateCheck, GateReport, GateVerdict, Manifest
 from qstar_core.stages.approving import approval_of, needs_approval
@@ -166,7 +167,8 @@ def _placed(workspace: Workspace, plan: Plan, ref: FileRef, target: str) -> File
 def _provenance(plan: Plan) -> dict[str, str]:
     engine = plan.settings["engine"]
     machine = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}
-    return {**{name: _installed(name) for name in _PACKAGES}, **machine,
+    vllm = {"vllm": installed_version() or "not installed"} if engine["kind"] == "vllm" else {}
+    return {**{name: _installed(name) for name in _PACKAGES}, **vllm, **machine,
             **{name: str(engine[name]) for name in ("kind", "dtype", "device", "batch_size", "deterministic")}}
 
 

@@ -1,13 +1,16 @@
 """One engine for both roles: the same weights, or base and LoRA, row beside row."""
 
-
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from qstar_core.engine.vllm.layout import Layout, weights_of
 from qstar_core.engine.vllm.order import MixOrder
+from qstar_core.errors import ModelError
 from tests.engine.adapters import save_adapter
 from tests.vllm.models import (
     CONTEXT,
@@ -42,6 +45,26 @@ def test_paired_where_the_weights_are_the_same_and_nobody_objects(tiny: Tiny, lo
     assert beside[0].layout is Layout.PAIRED and beside[0].lora
     assert beside[0] == beside[1] == beside[2], "students that differ in their adapter share what runs"
     assert weights_of(loras[0], tiny.student, True).layout is Layout.NESTED
+
+
+def test_a_lora_that_does_not_fit_is_refused_before_anything_is_loaded(tiny: Tiny, loras, tmp_path) -> None:
+    """vLLM would leave out the layer that the base does not have."""
+    folder = Path(loras[0].adapter.path)
+    weights = load_file(folder / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match=r"down_proj is \[64, 192\], and the adapter has 224 where that has 192 — "):
+        weights_of(tiny.lora("other", folder, tiny.student), tiny.teacher, True)
+    wrong = {"has no matrices of a LoRA": {"x": torch.zeros(2)},
+             r"layers\.99\.self_attn\.q_proj has no counterpart": {
+                 **weights, **{name.replace("layers.0", "layers.99"): value.clone() for name, value in weights.items()
+                               if "layers.0.self_attn.q_proj" in name}}}
+    for number, (line, tensors) in enumerate(wrong.items()):
+        shutil.copytree(folder, tmp_path / str(number))
+        save_file(tensors, tmp_path / str(number) / "adapter_model.safetensors")
+        with pytest.raises(ModelError, match=line):
+            weights_of(tiny.lora("wrong", tmp_path / str(number), tiny.teacher), tiny.teacher, True)
+    (tmp_path / "0" / "adapter_model.safetensors").write_bytes(b"junk")
+    with pytest.raises(ModelError, match=r"adapter_model\.safetensors cannot be read"):
+        weights_of(tiny.lora("junk", tmp_path / "0", tiny.teacher), tiny.teacher, True)
 
 
 @pytest.mark.vllm

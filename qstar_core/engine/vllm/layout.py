@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
+from qstar_core.engine.vllm.fitting import check_fit
 from qstar_core.records import ModelRef, Record
 
 
@@ -36,13 +37,18 @@ def weights_of(student: ModelRef, teacher: ModelRef, share: bool) -> Weights:
 
 
 def beside(student: ModelRef) -> bool:
-    """Whether the student is a plain LoRA, which vLLM applies beside its base; every other adapter is merged."""
+    """Whether the student is a plain LoRA that fits, which vLLM applies beside its base; every other adapter is
+    merged."""
     if student.adapter is None:
         return False
     from qstar_core.engine.adapter import acts_on_rows, adapter_config, on_linear_layers
 
     folder = Path(student.adapter.path)
-    return acts_on_rows(adapter_config(folder)) and on_linear_layers(folder)
+    config = adapter_config(folder)
+    plain = acts_on_rows(config) and on_linear_layers(folder)
+    if plain and not config.fan_in_fan_out:
+        check_fit(folder, Path(student.path))
+    return plain
 
 
 def rank_of(student: ModelRef) -> int:

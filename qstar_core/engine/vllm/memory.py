@@ -96,4 +96,4 @@ def _as_set(plan: Plan, least: int, context: int, kv_cache_gib: float) -> Plan:
 
 
 def _gib(size: int) -> str:
-    return f"{size / _GIB:.3g}"
+    return f"{size / _GIB:.3g}" if size < 1000 * _GIB else f"{size / _GIB:,.0f}"

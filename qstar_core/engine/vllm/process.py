@@ -5,10 +5,13 @@ vLLM's own engine process is not used: its synchronous client waits for ever for
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import signal
 from collections.abc import Collection
 from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from qstar_core.config import EngineSettings
@@ -16,7 +19,7 @@ from qstar_core.engine.vllm.adapters import Adapter
 from qstar_core.engine.vllm.layout import Layout, Weights
 from qstar_core.engine.vllm.memory import Plan
 from qstar_core.engine.vllm.order import MixOrder
-from qstar_core.engine.vllm.server import Server, Taken, Told
+from qstar_core.engine.vllm.server import Server, Taken, Told, replaced
 from qstar_core.errors import EngineError, QstarError
 from qstar_core.records import JsonObject, ModelRef
 
@@ -50,18 +53,22 @@ class Running(Protocol):
 
 
 class OwnProcess:
+    """Its files on the disk are removed here, so that none are left of a process that was killed."""
+
     def __init__(self, weights: Weights, context: int, settings: EngineSettings, lora_rank: int) -> None:
         self.paired = weights.layout is Layout.PAIRED
         self._calls = 0
+        self._scratch = TemporaryDirectory(prefix="qstar-vllm-")
         spawn = multiprocessing.get_context("spawn")
         self._pipe, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_serve, args=(theirs, weights, context, settings, lora_rank),
-                                      name="qstar-vllm", daemon=True)
+        self._process = spawn.Process(target=_serve, name="qstar-vllm", daemon=True,
+                                      args=(theirs, weights, context, settings, lora_rank, Path(self._scratch.name)))
         self._process.start()
         theirs.close()
+        atexit.register(self.close)
         try:
             self.memory: Plan = self._answer(0)
-        except QstarError:
+        except BaseException:  # an interrupt too
             self.close()
             raise
 
@@ -98,11 +105,13 @@ class OwnProcess:
         self._ask("rest")
 
     def close(self) -> None:
+        atexit.unregister(self.close)
         self._pipe.close()
         self._process.terminate()
         self._process.join(_GRACE)
         self._process.kill()
         self._process.join()
+        self._scratch.cleanup()
 
     def _ask(self, method: str, *args: object) -> Any:
         self._calls += 1
@@ -126,16 +135,19 @@ class OwnProcess:
         return value
 
     def _ended(self) -> EngineError:
+        if self._pipe.closed:
+            return replaced()
         self._process.join(_GRACE)
         return EngineError(f"the process of vLLM ended with code {self._process.exitcode}",
                            "its last lines are above; run again to go on where it stopped")
 
 
-def _serve(pipe: Connection, weights: Weights, context: int, settings: EngineSettings, lora_rank: int) -> None:
+def _serve(pipe: Connection, weights: Weights, context: int, settings: EngineSettings, lora_rank: int,
+           scratch: Path) -> None:
     """The other end. An interrupt is for the process that asks; when that one is gone, the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        server = Server(weights, context, settings, lora_rank)
+        server = Server(weights, context, settings, lora_rank, scratch)
     except QstarError as error:
         pipe.send((0, error))
         return
@@ -143,10 +155,13 @@ def _serve(pipe: Connection, weights: Weights, context: int, settings: EngineSet
     while True:
         try:
             number, method, args = pipe.recv()
-        except EOFError:
+            pipe.send((number, _done(server, method, args)))
+        except (EOFError, OSError):
             return
-        try:
-            value = getattr(server, method)(*args)
-        except QstarError as error:
-            value = error
-        pipe.send((number, value))
+
+
+def _done(server: Server, method: str, args: tuple[object, ...]) -> object:
+    try:
+        return getattr(server, method)(*args)
+    except QstarError as error:
+        return error

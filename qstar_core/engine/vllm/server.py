@@ -39,9 +39,11 @@ _MEMORY_SIGNS = ("KV cache", "Available memory", "Free memory", "No available me
 
 
 class Server:
-    """`lora_rank`: the largest that the student's adapters may have; 0 without adapters."""
+    """`lora_rank`: the largest that the student's adapters may have; 0 without adapters. `scratch`: where its folder of
+    checkpoints that had to be rewritten is made."""
 
-    def __init__(self, weights: Weights, context: int, settings: EngineSettings, lora_rank: int) -> None:
+    def __init__(self, weights: Weights, context: int, settings: EngineSettings, lora_rank: int,
+                 scratch: Path | None = None) -> None:
         check_installed(settings.vllm)
         prepare_environment(settings.threads)
         self.weights = weights
@@ -49,12 +51,12 @@ class Server:
         self._name = f"qstar-{next(_NAMES)}"
         self._shelf = Shelf()
         self._folders: dict[str, str] = {}
-        self._scratch = TemporaryDirectory(prefix="qstar-vllm-")
+        self._scratch = TemporaryDirectory(prefix="qstar-vllm-", dir=scratch)
         self._device = _device(settings.device)
-        self.engine: Any = None
+        self._engine: Any = None
         with _translated():
             self._start(context, settings, lora_rank)
-        self._finalizer = weakref.finalize(self, _close, self.engine, self._name)
+        self._finalizer = weakref.finalize(self, _close, self._engine, self._name)
 
     def _start(self, context: int, settings: EngineSettings, lora_rank: int) -> None:
         scratch = Path(self._scratch.name)
@@ -80,7 +82,7 @@ class Server:
         else:
             outer = described(teacher, budget, plan.teacher_cache, False, "nested:TeacherProcessor")
         outer["worker_extension_cls"] = f"{_HERE}.worker.QstarWorker"
-        self.engine = start(outer)
+        self._engine = start(outer)
         if student is not None:
             inner = described(student, resumable(budget, rows), plan.student_cache, weights.lora,
                               "nested:StudentProcessor")
@@ -145,16 +147,28 @@ class Server:
             self._ask("qstar_rest")
 
     @property
+    def engine(self) -> Any:
+        """The teacher's `vllm.LLMEngine`."""
+        if self._engine is None:
+            raise replaced()
+        return self._engine
+
+    @property
     def closed(self) -> bool:
         return not self._finalizer.alive
 
     def close(self) -> None:
         self._finalizer()
-        self.engine = None
+        self._engine = None
         self._scratch.cleanup()
 
     def _ask(self, method: str, *args: object) -> Any:
         return self.engine.collective_rpc(method, args=(self._name, *args))[0]
+
+
+def replaced() -> EngineError:
+    return EngineError("another engine of vLLM was started, which ended this one",
+                       "take all samples of a run before the next begins")
 
 
 def _close(engine: Any, name: str) -> None:

@@ -21,7 +21,7 @@ from qstar_core.engine.vllm.mixing import Mixing, Told
 from qstar_core.errors import EngineError
 
 _IDLE = 1000
-"""Steps of the student in which no row gets its token; the longest prompt in the smallest pieces takes fewer."""
+"""Steps of the student in which no row gets its token, beside those of a prompt that is read token by token."""
 
 
 @dataclass(slots=True)
@@ -61,6 +61,7 @@ class Student:
         for row in rows.values():
             self._follow(row)
         waiting = {_request(row): (index, row) for index, row in rows.items()}
+        longest = max(len(row.student_ids) + len(row.outputs) for row in rows.values())
         tokens: dict[int, Tensor] = {}
         idle = 0
         while waiting:
@@ -75,7 +76,7 @@ class Student:
             if waiting:
                 self.leave([row for _, row in served])
             idle = 0 if served else idle + 1
-            if idle > _IDLE:
+            if idle > _IDLE + longest:
                 raise EngineError(f"the student makes no progress with {len(waiting)} samples",
                                   "raise engine.vllm.kv_cache_gib or lower engine.batch_size")
         return list(tokens), torch.stack(list(tokens.values()))
