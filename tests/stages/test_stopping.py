@@ -57,11 +57,11 @@ def _host() -> Iterator[None]:
     def terminate(*_: object) -> None:
         raise TerminatedError
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    wanted = {signal.SIGTERM: terminate, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     yield
-    assert signal.getsignal(signal.SIGTERM) is terminate
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    signal.signal(signal.SIGTERM, before)
+    found = {number: signal.signal(number, handler) for number, handler in before.items()}
+    assert found == wanted
 
 
 def engine_of(project: Project, plan: Plan, happens: dict[int, Callable[[], object]]) -> SlotsEngine:
