@@ -25,6 +25,7 @@ from qstar_core.experiments.speculation.stand import Role, Stand
 _LAYERS = {1: 3.4, 8: 3.0}  # slots: times the student's layers that make a teacher's forward three times as dear
 _GOALS = {1: (2.0, 1.5), 8: (1.4, 1.05)}  # slots: over lockstep, over the teacher alone
 _TURNS = 5
+_ROWS = 24  # over all turns: each has draws of its own, since how many drafts stand is a matter of luck
 _TOKENS = 24
 _MIDDLE = 70  # a position in mid-sample
 
@@ -36,26 +37,32 @@ def main() -> None:
     figures.append(_never_slower(bench.stand(bench.model, 32)))
     record("engine-speculation", figures, "make bench NAME=engine-speculation",
            "SmolLM2-135M and a teacher of the same distribution with more layers (the others add nothing), hint "
-           f"prompts, bfloat16, one thread, CPU seconds, median of {_TURNS} turns; the last figure is for the same "
-           "model twice.")
+           f"prompts, bfloat16, one thread, CPU seconds, {_ROWS} samples of each way in turn; the last figure is for the "
+           "same model twice.")
 
 
 def _against(stand: Stand) -> list[Figure]:
     gamma = _chosen(stand)
     told = Statistics()
     rounds = max(2, round(_TOKENS / tokens_per_round(gamma, 0.9)))
-    runs: dict[str, Callable[[], float]] = {
-        "speculation": lambda: stand.run(Speculative(stand.models, stand.mixer, gamma, False), rounds, told),
-        "lockstep": lambda: stand.run(Lockstep(stand.models, stand.mixer), _TOKENS // 2),
-        "teacher": lambda: stand.run_alone("teacher", _TOKENS // 2),
+    runs: dict[str, Callable[[int], float]] = {
+        "speculation": lambda draw: stand.run(Speculative(stand.models, stand.mixer, gamma, False), rounds, told, draw),
+        "lockstep": lambda draw: stand.run(Lockstep(stand.models, stand.mixer), _TOKENS // 2, None, draw),
+        "teacher": lambda _: stand.run_alone("teacher", _TOKENS // 2),
     }
     for run in runs.values():
-        run()
-    turns = [{name: _speed(run) for name, run in runs.items()} for _ in range(_TURNS)]
+        run(0)
+    tokens, seconds = dict.fromkeys(runs, 0.0), dict.fromkeys(runs, 0.0)
+    for draw in range(stand.count, _ROWS + 1, stand.count):
+        for name, run in runs.items():
+            since = time.process_time()
+            tokens[name] += run(draw)
+            seconds[name] += time.process_time() - since
+    speeds = {name: tokens[name] / seconds[name] for name in runs}
     acceptance = told.acceptance or 0.0
     predicted = _predicted(stand, gamma, acceptance)
-    speed = statistics.median(turn["speculation"] for turn in turns)
-    over = {name: statistics.median(turn["speculation"] / turn[name] for turn in turns) for name in runs}
+    speed = speeds["speculation"]
+    over = {name: speed / speeds[name] for name in runs}
     name, goals = f"engine-speculation-B{stand.count}", _GOALS[stand.count]
     dearness = _forward(stand, "teacher", 1) / _forward(stand, "student", 1)
     return [

@@ -1,6 +1,6 @@
 """All slots of an engine in mid-sample, without prompts to read and without ends: what decoding alone costs.
 
-Runs go on from the same state, so that every turn measures the same tokens at the same positions.
+Runs go on from the same state, at the same positions; of the same draws, unless they are told to begin at others.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ class Stand:
             slots.seat(slot, sequence, *self._logits[slot])
         return slots
 
-    def run(self, strategy: Strategy, rounds: int, statistics: Statistics | None = None) -> float:
+    def run(self, strategy: Strategy, rounds: int, statistics: Statistics | None = None,
+            first_draw: int = 0) -> float:
         """The tokens of a row, on average. It ends early where the context is full."""
-        slots, sequences = self.seated(), self._sequences()
+        slots, sequences = self.seated(first_draw=first_draw), self._sequences(first_draw=first_draw)
         for _ in range(rounds):
             if not bool(slots.seated_B.any()):
                 break
