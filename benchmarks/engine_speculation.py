@@ -25,7 +25,7 @@ from qstar_core.experiments.speculation.stand import Role, Stand
 _LAYERS = {1: 3.4, 8: 3.0}  # slots: times the student's layers that make a teacher's forward three times as dear
 _GOALS = {1: (2.0, 1.5), 8: (1.4, 1.05)}  # slots: over lockstep, over the teacher alone
 _TURNS = 5
-_ROWS = 24  # over all turns: each has draws of its own, since how many drafts stand is a matter of luck
+_ROWS = 24  # samples of other draws each: how many drafts of one stand is a matter of luck
 _TOKENS = 24
 _MIDDLE = 70  # a position in mid-sample
 
@@ -37,8 +37,8 @@ def main() -> None:
     figures.append(_never_slower(bench.stand(bench.model, 32)))
     record("engine-speculation", figures, "make bench NAME=engine-speculation",
            "SmolLM2-135M and a teacher of the same distribution with more layers (the others add nothing), hint "
-           f"prompts, bfloat16, one thread, CPU seconds, {_ROWS} samples of each way in turn; the last figure is for the "
-           "same model twice.")
+           f"prompts, bfloat16, one thread, CPU seconds, {_ROWS} samples of each way in turn; the last figure is "
+           "for the same model twice.")
 
 
 def _against(stand: Stand) -> list[Figure]:
