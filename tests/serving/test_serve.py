@@ -31,6 +31,16 @@ def asked(prompt: Prompt, **more: Any) -> dict[str, Any]:
             "seed": 0, "extra_body": {"qstar": qstar}, **more}
 
 
+def streamed(client: openai.OpenAI, prompt: Prompt) -> list[str]:
+    texts, pieces = ["", ""], 0
+    for event in client.chat.completions.create(**asked(prompt, n=2, stream=True)):
+        for choice in event.choices:
+            texts[choice.index] += choice.delta.content or ""
+            pieces += bool(choice.delta.content)
+    assert pieces > 6, "token by token"
+    return texts
+
+
 def expected(mixture: Mixture, prompts: list[Prompt], draws: int) -> list[list[Any]]:
     """By prompt and draw."""
     found: list[list[Any]] = [[None] * draws for _ in prompts]
@@ -59,17 +69,8 @@ def test_samples_are_those_of_generate(client: openai.OpenAI, mixture: Mixture) 
 
 
 def test_a_crowd_of_streams_shares_the_batch_and_gets_the_same(client: openai.OpenAI, mixture: Mixture) -> None:
-    def streamed(prompt: Prompt) -> list[str]:
-        texts, pieces = ["", ""], 0
-        for event in client.chat.completions.create(**asked(prompt, n=2, stream=True)):
-            for choice in event.choices:
-                texts[choice.index] += choice.delta.content or ""
-                pieces += bool(choice.delta.content)
-        assert pieces > 6, "token by token"
-        return texts
-
     with ThreadPoolExecutor(len(PROMPTS)) as crowd:
-        ours = list(crowd.map(streamed, PROMPTS))
+        ours = list(crowd.map(lambda prompt: streamed(client, prompt), PROMPTS))
     assert ours == [[one.completion for one in drawn] for drawn in expected(mixture, PROMPTS, 2)]
 
 

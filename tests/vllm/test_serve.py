@@ -18,7 +18,7 @@ import pytest
 from qstar_core import Mixture, generate
 from qstar_core.records import Prompt
 from tests.serving.conftest import ENGINE, Server, serving
-from tests.serving.test_serve import PROMPTS, asked, expected
+from tests.serving.test_serve import PROMPTS, asked, expected, streamed
 from tests.vllm.models import needs_vllm
 
 pytestmark = [pytest.mark.vllm, needs_vllm]
@@ -68,16 +68,6 @@ def settled(server: Server, within: float) -> None:
     while httpx.get(server.address.replace("/v1", "/health")).json() != {"status": "ok", "waiting": 0, "in_flight": 0}:
         assert time.monotonic() - begun < within
         time.sleep(0.02)
-
-
-def streamed(client: openai.OpenAI, prompt: Prompt) -> list[str]:
-    texts, pieces = ["", ""], 0
-    for event in client.chat.completions.create(**asked(prompt, n=2, stream=True)):
-        for choice in event.choices:
-            texts[choice.index] += choice.delta.content or ""
-            pieces += bool(choice.delta.content)
-    assert pieces > 6, "token by token"
-    return texts
 
 
 def test_whole_and_streamed_they_are_the_tokens_of_the_transformers_engine(client: openai.OpenAI,
